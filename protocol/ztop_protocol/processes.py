@@ -1,0 +1,124 @@
+"""The process table as people ask for it: one row per process with its rates, its I/O and its executable.
+
+``top`` on the server, batch mode and the Python API share it. The owner sections are joined where the client
+may see them; elsewhere their cells are None.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from ztop_protocol.frame import Cell, Frame, Key, Row
+from ztop_protocol.rates import RATES, memory_percent, rates
+from ztop_protocol.schema import PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES
+
+_IO_START = PROCESS_IO.position["owner_uid"] + 1
+_EXE = PROCESS_EXECUTABLES.position["exe"]
+_RSS = PROCESSES.position["rss_bytes"]
+
+COLUMNS: tuple[str, ...] = (
+    *PROCESSES.names,
+    *(rate.name for rate in RATES["processes"]),
+    "memory_percent",
+    "exe",
+    *PROCESS_IO.names[_IO_START:],
+    *(rate.name for rate in RATES["process_io"]),
+)
+"""The columns of a joined row."""
+
+POSITION: dict[str, int] = {name: place for place, name in enumerate(COLUMNS)}
+
+_NO_IO = (None,) * (len(PROCESS_IO.names) - _IO_START)
+_NO_IO_RATES = (None,) * len(RATES["process_io"])
+
+
+def joined(previous: Frame | None, current: Frame) -> dict[Key, Row]:
+    """Every process of ``current`` with :data:`COLUMNS`, by key."""
+    process_rates = rates(previous, current, "processes")
+    io_rates = rates(previous, current, "process_io")
+    io, executables = current.rows("process_io"), current.rows("process_executables")
+    result: dict[Key, Row] = {}
+    for key, row in current.rows("processes").items():
+        io_row, executable = io.get(key), executables.get(key)
+        result[key] = (
+            *row,
+            *process_rates[key],
+            memory_percent(current, row[_RSS]),
+            None if executable is None else executable[_EXE],
+            *(_NO_IO if io_row is None else io_row[_IO_START:]),
+            *io_rates.get(key, _NO_IO_RATES),
+        )
+    return result
+
+
+class UnknownColumn(ValueError):
+    """There is no such column; the sentence names it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no column {name!r}")
+
+
+def position(name: str) -> int:
+    """Where a column stands in a joined row. Raises :exc:`UnknownColumn`."""
+    try:
+        return POSITION[name]
+    except KeyError:
+        raise UnknownColumn(name) from None
+
+
+_TEXT_COLUMNS = tuple(POSITION[name] for name in ("comm", "command_line", "user"))
+
+
+def contains(text: str) -> Callable[[Row], bool]:
+    """Whether the name, the command line or the user contains ``text``, whatever the case."""
+    wanted = text.casefold()
+
+    def test(row: Row) -> bool:
+        return any(wanted in str(row[place]).casefold() for place in _TEXT_COLUMNS if row[place] is not None)
+
+    return test
+
+
+def equals(values: Mapping[str, Cell]) -> Callable[[Row], bool]:
+    """Whether every named column has that value. Raises :exc:`UnknownColumn`."""
+    wanted = [(position(name), value) for name, value in values.items()]
+    return lambda row: all(row[place] == value for place, value in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A sort column and its direction. Absent values come last either way; ties go to the lower pid."""
+
+    column: str = "cpu_percent"
+    descending: bool = True
+
+    def sorted(self, rows: Iterable[Row]) -> list[Row]:
+        """The rows in this order. Raises :exc:`UnknownColumn`."""
+        place = position(self.column)
+        known: list[Row] = []
+        unknown: list[Row] = []
+        for row in sorted(rows, key=_pid):
+            (unknown if row[place] is None else known).append(row)
+        if any(isinstance(row[place], str) for row in known):
+            known.sort(key=lambda row: str(row[place]).casefold(), reverse=self.descending)
+        else:
+            known.sort(key=lambda row: row[place], reverse=self.descending)  # type: ignore[arg-type,return-value]
+        return known + unknown
+
+
+def _pid(row: Row) -> Cell:
+    return row[0]
+
+
+DESCENDING_BY_NATURE = frozenset(
+    name
+    for name in COLUMNS
+    if name.endswith(("_percent", "_bytes", "_ns", "_per_second", "_faults", "_switches", "_score", "threads"))
+    and name != "start_boottime_ns"
+)
+"""The columns of which a person wants the largest first."""
+
+
+def natural_order(column: str) -> Order:
+    """The order that a person means who names just the column. Raises :exc:`UnknownColumn`."""
+    position(column)
+    return Order(column, column in DESCENDING_BY_NATURE)

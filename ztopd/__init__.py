@@ -1,0 +1,1 @@
+"""The daemon: measures one machine, remembers what it measured, and serves it."""

@@ -1,0 +1,45 @@
+"""Reading the small files of /proc and /sys."""
+
+import os
+
+MAX_FILE_BYTES = 16 << 20
+
+
+def read(path: str, at_most: int = MAX_FILE_BYTES) -> bytes:
+    """The file's bytes, cut at ``at_most``. Raises :exc:`OSError`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(descriptor, min(at_most, 1 << 16))
+        if len(data) < 1 << 12:
+            # seq_file hands out at least a page where there is more
+            return data
+        parts = [data]
+        size = len(data)
+        while size < at_most and (data := os.read(descriptor, min(at_most - size, 1 << 20))):
+            parts.append(data)
+            size += len(data)
+        return b"".join(parts)
+    finally:
+        os.close(descriptor)
+
+
+def read_if_there(path: str) -> bytes | None:
+    """The file's bytes, or None where it is absent or refused."""
+    try:
+        return read(path)
+    except OSError:
+        return None
+
+
+def read_int(path: str) -> int | None:
+    """A file that holds one number, or None where it is absent, refused or holds something else."""
+    data = read_if_there(path)
+    try:
+        return None if data is None else int(data)
+    except ValueError:
+        return None
+
+
+def text(data: bytes) -> str:
+    """Bytes of the kernel's as text; what is not UTF-8 is kept as surrogate escapes."""
+    return data.decode("utf-8", "surrogateescape")

@@ -1,0 +1,71 @@
+"""What the sampler tells the server through the pipe: frames, encoded section by section.
+
+Each message is its length (4 bytes, big-endian) and one MessagePack list
+``[seq, time_ns, boottime_ns, boot_id, base_seq, changes, gone_sections, keyframe]``.
+"""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgpack
+
+from ztop_protocol.codec import MAX_FRAME_BYTES, unpack
+
+_LENGTH = struct.Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class FeedFrame:
+    """One frame. ``changes`` lead here from the frame ``base_seq``; ``keyframe`` is the whole of it.
+
+    A message after a gap, and the first one, has a keyframe and no base. Once per segment a message has both.
+    The values are what :mod:`ztop_protocol.codec` makes of a section and of a section's change.
+    """
+
+    seq: int
+    time_ns: int
+    boottime_ns: int
+    boot_id: str
+    base_seq: int | None
+    changes: Mapping[str, bytes]
+    gone_sections: tuple[str, ...]
+    keyframe: Mapping[str, bytes] | None
+
+
+def pack_feed(frame: FeedFrame) -> bytes:
+    """The message for the pipe."""
+    body = msgpack.packb(
+        (
+            *(frame.seq, frame.time_ns, frame.boottime_ns, frame.boot_id),
+            *(frame.base_seq, frame.changes, frame.gone_sections, frame.keyframe),
+        )
+    )
+    return _LENGTH.pack(len(body)) + body
+
+
+class FeedDecoder:
+    """Takes the pipe's bytes as they come; raises :exc:`ValueError` when they are no feed."""
+
+    def __init__(self) -> None:
+        self._waiting = bytearray()
+
+    def frames(self, data: bytes) -> list[FeedFrame]:
+        """The frames that are complete now."""
+        self._waiting += data
+        found: list[FeedFrame] = []
+        start = 0
+        while len(self._waiting) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._waiting, start)
+            if length > 2 * MAX_FRAME_BYTES:
+                raise ValueError(f"a feed message of {length} bytes")
+            end = start + _LENGTH.size + length
+            if len(self._waiting) < end:
+                break
+            seq, time_ns, boottime_ns, boot_id, base_seq, changes, gone, keyframe = unpack(
+                bytes(self._waiting[start + _LENGTH.size : end])
+            )
+            found.append(FeedFrame(seq, time_ns, boottime_ns, boot_id, base_seq, changes, tuple(gone), keyframe))
+            start = end
+        del self._waiting[:start]
+        return found
