@@ -11,7 +11,7 @@ from ztop_protocol.frame import Cell, Frame, Key, Row
 from ztop_protocol.rates import RATES, memory_percent, rates
 from ztop_protocol.schema import PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES
 
-_IO_START = PROCESS_IO.position["owner_uid"] + 1
+_IO_START = PROCESS_IO.position["io_read_bytes"]
 _EXE = PROCESS_EXECUTABLES.position["exe"]
 _RSS = PROCESSES.position["rss_bytes"]
 
@@ -105,8 +105,9 @@ class Order:
         return known + unknown
 
 
-def _pid(row: Row) -> Cell:
-    return row[0]
+def _pid(row: Row) -> int:
+    pid = row[0]
+    return pid if isinstance(pid, int) else 0
 
 
 DESCENDING_BY_NATURE = frozenset(

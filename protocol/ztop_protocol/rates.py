@@ -2,7 +2,9 @@
 
 The contract, cell by cell:
 
-* The interval is the difference of the two *sections'* sample times, never the nominal one.
+* The interval is the difference of the two *sections'* sample times, never the nominal one. Some columns are not
+  read at every tick in every row (what /proc/PID/io and /proc/PID/status say of a process that rests is read
+  within 10 s); such rows carry the time of their last reading, and the interval is the difference of those.
 * A row born after the previous sample counts from 0.
 * None where there is no honest answer: the row was not seen before, another boot, the sample time did not
   advance, a counter is absent or went back. Nothing is clamped: iowait, for one, may really go back.
@@ -26,12 +28,16 @@ _SECOND = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A rate column: the sum of the growth of ``counters``, times ``factor``, per second."""
+    """A rate column: the sum of the growth of ``counters``, times ``factor``, per second.
+
+    ``clock`` is the column that holds when this row's counters were read, where that is not the section's time.
+    """
 
     name: str
     counters: tuple[str, ...]
     factor: float = 1.0
     unit: str = "per second"
+    clock: str | None = None
 
 
 def _share(name: str, *counters: str) -> Rate:
@@ -39,10 +45,10 @@ def _share(name: str, *counters: str) -> Rate:
     return Rate(name, counters, 100 / _SECOND, "percent")
 
 
-def _per_second(section: str, *counters: str) -> tuple[Rate, ...]:
+def _per_second(section: str, *counters: str, clock: str | None = None) -> tuple[Rate, ...]:
     schema = SECTIONS[section]
     return tuple(
-        Rate(f"{name}_per_second", (name,), 1.0, f"{schema.columns[schema.position[name]].unit} per second")
+        Rate(f"{name}_per_second", (name,), 1.0, f"{schema.columns[schema.position[name]].unit} per second", clock)
         for name in counters
     )
 
@@ -84,9 +90,9 @@ RATES: dict[str, tuple[Rate, ...]] = {
         _share("cpu_percent", "user_time_ns", "system_time_ns"),
         _share("user_percent", "user_time_ns"),
         _share("system_percent", "system_time_ns"),
+        *_per_second("processes", "minor_faults", "major_faults"),
         *_per_second(
-            "processes",
-            *("minor_faults", "major_faults", "voluntary_context_switches", "involuntary_context_switches"),
+            "processes", "voluntary_context_switches", "involuntary_context_switches", clock="status_boottime_ns"
         ),
         _share("block_io_delay_percent", "block_io_delay_ns"),
     ),
@@ -94,6 +100,7 @@ RATES: dict[str, tuple[Rate, ...]] = {
         "process_io",
         *("io_read_bytes", "io_write_bytes", "io_logical_read_bytes", "io_logical_write_bytes"),
         *("io_read_syscalls", "io_write_syscalls"),
+        clock="sampled_boottime_ns",
     ),
     "threads": (_share("cpu_percent", "user_time_ns", "system_time_ns"),),
 }  # fmt: skip
@@ -113,7 +120,12 @@ class _Plan:
         # never a single place, so that it always gives a tuple
         self.counters = itemgetter(*places, places[0])
         self.rates = tuple(
-            (tuple(schema.position[counter] for counter in rate.counters), rate.factor) for rate in RATES[section]
+            (
+                tuple(schema.position[counter] for counter in rate.counters),
+                rate.factor,
+                None if rate.clock is None else schema.position[rate.clock],
+            )
+            for rate in RATES[section]
         )
         self.start = schema.position.get("start_boottime_ns")
         for rate in RATES[section]:
@@ -123,7 +135,10 @@ class _Plan:
 
     def of_row(self, before: Row | None, row: Row, seconds: float) -> RateRow:
         values: list[float | None] = []
-        for places, factor in self.rates:
+        for places, factor, clock in self.rates:
+            interval: float | None = seconds
+            if clock is not None and before is not None:
+                interval = _seconds_between(before[clock], row[clock])
             growth: float = 0
             for place in places:
                 after = row[place]
@@ -133,8 +148,14 @@ class _Plan:
                     break
                 growth += after - earlier  # type: ignore[operator]
             else:
-                values.append(growth * factor / seconds)
+                values.append(None if interval is None else growth * factor / interval)
         return tuple(values)
+
+
+def _seconds_between(earlier: Cell, later: Cell) -> float | None:
+    if not isinstance(earlier, int) or not isinstance(later, int) or later <= earlier:
+        return None
+    return (later - earlier) / _SECOND
 
 
 _PLANS = {section: _Plan(section) for section in RATES}

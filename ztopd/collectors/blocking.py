@@ -30,10 +30,13 @@ class Answer:
 
 
 class BlockingReader(Protocol):
-    """The collectors' side of the reader child. Neither call ever waits."""
+    """The collectors' side of the reader child."""
 
     def ask(self, question: Question, argument: Argument) -> None:
         """Asks; a question that is under way already is not asked twice."""
 
     def take(self, question: Question) -> Mapping[Argument, Answer]:
-        """The answers that came since the last call."""
+        """The answers that came since the last call. Never waits."""
+
+    def settle(self) -> None:
+        """Waits a few milliseconds for the answers under way; not at all while the reader is stuck."""

@@ -41,10 +41,14 @@ class ParseError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one collection gave: the rows of each section, and what was missing all the same."""
+    """What one collection gave: the rows of each section, and what was missing all the same.
+
+    ``further`` holds other sources that came out of the same reading, each with its own row in ``sources``.
+    """
 
     sections: Mapping[str, Rows]
-    problem: Problem | None = field(default=None)
+    problem: Problem | None = None
+    further: Mapping[str, Problem | None] = field(default_factory=dict)
 
 
 class Collector(Protocol):
