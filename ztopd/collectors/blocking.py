@@ -39,4 +39,4 @@ class BlockingReader(Protocol):
         """The answers that came since the last call. Never waits."""
 
     def settle(self) -> None:
-        """Waits a few milliseconds for the answers under way; not at all while the reader is stuck."""
+        """Waits a moment for the answers under way; not at all while the reader is stuck."""

@@ -1,0 +1,175 @@
+"""The parent's side of the reader child: asks, never waits long, kills what is stuck.
+
+Questions are answered in order, so the oldest one without an answer is the one that blocks. When that lasts longer
+than :data:`DEADLINE_S`, the child is killed and started anew, and that question is not asked again for a while.
+"""
+
+import logging
+import os
+import select
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+
+import msgpack
+
+from ztop_protocol.schema import SourceState
+from ztopd.collectors.blocking import Answer, Argument, Question
+from ztopd.collectors.source import Problem
+
+DEADLINE_S = 2.0
+STUCK_S = 300.0
+"""A question that had the child killed is answered with "stuck" for this long."""
+SETTLE_S = 0.1
+RESTART_S = 5.0
+"""A child that went away by itself is started again no sooner than this."""
+
+_log = logging.getLogger(__name__)
+
+
+class Reader:
+    """Implements :class:`ztopd.collectors.blocking.BlockingReader` with a process of its own."""
+
+    def __init__(self, proc: str = "/proc") -> None:
+        self._command = [sys.executable, "-P", "-m", "ztopd.sampler.reader_child", proc]
+        self._child: subprocess.Popen[bytes] | None = None
+        self._unpacker = msgpack.Unpacker()
+        self._asked: deque[tuple[Question, Argument]] = deque()
+        self._pending: set[tuple[Question, Argument]] = set()
+        self._to_write = bytearray()
+        self._answers: dict[Question, dict[Argument, Answer]] = {question: {} for question in Question}
+        self._progress = time.monotonic()
+        self._stuck: dict[tuple[Question, Argument], float] = {}
+        self._not_before = 0.0
+
+    def ask(self, question: Question, argument: Argument) -> None:
+        asked = (question, argument)
+        if asked in self._pending:
+            return
+        until = self._stuck.get(asked)
+        if until is not None and time.monotonic() < until:
+            return
+        self._stuck.pop(asked, None)
+        if not self._asked:
+            self._progress = time.monotonic()
+        self._pending.add(asked)
+        self._asked.append(asked)
+        self._to_write += msgpack.packb((str(question), argument))
+
+    def take(self, question: Question) -> Mapping[Argument, Answer]:
+        self._pump(0)
+        taken, self._answers[question] = self._answers[question], {}
+        return taken
+
+    def settle(self) -> None:
+        end = time.monotonic() + SETTLE_S
+        while self._asked:
+            now = time.monotonic()
+            if now >= end or now - self._progress > SETTLE_S or now < self._not_before:
+                return
+            self._pump(end - now)
+
+    def problem(self) -> Problem | None:
+        """What ``sources`` says of the reader: which questions are stuck now."""
+        now = time.monotonic()
+        self._stuck = {asked: until for asked, until in self._stuck.items() if until > now}
+        stuck = list(self._stuck)
+        if not stuck:
+            return None
+        return Problem(
+            SourceState.DEGRADED,
+            f"{len(stuck)} reads block and are left alone for a while: "
+            + ", ".join(f"{question} of {_said(argument)}" for question, argument in stuck[:3]),
+            "see whether a process hangs in the kernel (state D) or a network file system's server is gone",
+        )
+
+    def close(self) -> None:
+        """Ends the child."""
+        self._stop_child()
+
+    def _pump(self, seconds: float) -> None:
+        """Moves what can be moved, for at most ``seconds``; kills a child that is stuck."""
+        if not self._asked and not self._to_write:
+            return
+        if self._child is None and time.monotonic() < self._not_before:
+            return
+        child = self._child or self._start_child()
+        assert child.stdin is not None and child.stdout is not None
+        poll = select.poll()
+        poll.register(child.stdout, select.POLLIN)
+        if self._to_write:
+            poll.register(child.stdin, select.POLLOUT)
+        for descriptor, _ in poll.poll(seconds * 1000):
+            try:
+                if descriptor == child.stdin.fileno():
+                    del self._to_write[: os.write(descriptor, self._to_write)]
+                elif data := os.read(descriptor, 1 << 20):
+                    self._read(data)
+                else:
+                    raise BrokenPipeError("it ended")
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                _log.warning("the reader child went away (%s); a new one will be started", error)
+                self._not_before = time.monotonic() + RESTART_S
+                self._restart(None)
+                return
+        if self._asked and time.monotonic() - self._progress > DEADLINE_S:
+            self._restart(self._asked[0])
+
+    def _read(self, data: bytes) -> None:
+        self._unpacker.feed(data)
+        now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        for name, argument, content, reason in self._unpacker:
+            question = Question(name)
+            self._asked.popleft()
+            self._pending.discard((question, argument))
+            self._answers[question][argument] = Answer(content, reason, now)
+        self._progress = time.monotonic()
+
+    def _restart(self, culprit: tuple[Question, Argument] | None) -> None:
+        self._stop_child()
+        if culprit is not None:
+            question, argument = culprit
+            _log.warning("reading the %s of %s blocks; it is left alone for a while", question, _said(argument))
+            self._stuck[culprit] = time.monotonic() + STUCK_S
+            now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            self._answers[question][argument] = Answer(None, "it blocks", now)
+        again = [asked for asked in self._asked if asked != culprit]
+        self._asked.clear()
+        self._pending.clear()
+        self._to_write.clear()
+        for question, argument in again:
+            self.ask(question, argument)
+
+    def _start_child(self) -> subprocess.Popen[bytes]:
+        self._child = child = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, close_fds=True
+        )
+        assert child.stdin is not None and child.stdout is not None
+        os.set_blocking(child.stdin.fileno(), False)
+        os.set_blocking(child.stdout.fileno(), False)
+        self._unpacker = msgpack.Unpacker()
+        # a new process needs a moment before its first answer
+        self._progress = time.monotonic() + 1
+        return child
+
+    def _stop_child(self) -> None:
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.kill()
+        assert child.stdin is not None and child.stdout is not None
+        child.stdin.close()
+        child.stdout.close()
+        try:
+            child.wait(1)
+        except subprocess.TimeoutExpired:
+            # not even a SIGKILL wakes it: it is left to init, and takes no part any more
+            _log.warning("the reader child %d cannot be killed", child.pid)
+
+
+def _said(argument: Argument) -> str:
+    return repr(os.fsdecode(argument)) if isinstance(argument, bytes) else str(argument)

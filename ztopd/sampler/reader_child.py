@@ -1,0 +1,46 @@
+"""The reader child: does the reads that can block for ever, one after another, until it is answered or killed.
+
+Its parent writes questions to its standard input and reads answers from its standard output, both as
+MessagePack: ``[question, argument]`` and ``[question, argument, data, reason]``. It ends with its input.
+"""
+
+import os
+import pwd
+import sys
+
+import msgpack
+
+from ztop_protocol.schema import MAX_TEXT_BYTES
+from ztopd.collectors.blocking import Argument, Question
+from ztopd.collectors.files import read
+
+
+def answer(proc: str, question: Question, argument: Argument) -> bytes:
+    """The answer's bytes. Raises :exc:`OSError` or :exc:`LookupError` where there is none."""
+    match question:
+        case Question.COMMAND_LINE:
+            return read(f"{proc}/{argument!s}/cmdline", MAX_TEXT_BYTES + 1)
+        case Question.USER_NAME:
+            return os.fsencode(pwd.getpwuid(int(argument)).pw_name)
+        case Question.FILESYSTEM:
+            return " ".join(map(str, os.statvfs(argument)[:10])).encode()
+
+
+def main() -> None:
+    """Answers until the parent closes the pipe."""
+    proc = sys.argv[1]
+    unpacker = msgpack.Unpacker()
+    while data := os.read(0, 1 << 16):
+        unpacker.feed(data)
+        for name, argument in unpacker:
+            try:
+                reply = (name, argument, answer(proc, Question(name), argument), None)
+            except (OSError, LookupError) as error:
+                reply = (name, argument, None, getattr(error, "strerror", None) or str(error))
+            waiting = memoryview(msgpack.packb(reply))
+            while waiting:
+                waiting = waiting[os.write(1, waiting) :]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The tick: runs the collectors that are due and makes the next frame of what they gave."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ztop_protocol.frame import Frame, Row, Section
+from ztop_protocol.schema import SourceState
+from ztopd.collectors.source import Collector, ParseError, Problem, Rows, Sample, Withheld, by_key
+from ztopd.sampler.reader import Reader
+
+_log = logging.getLogger(__name__)
+
+SKIPS_REMEMBERED_NS = 60_000_000_000
+
+
+@dataclass(slots=True)
+class _Health:
+    """One row of ``sources`` in the making."""
+
+    problem: Problem | None = None
+    cost_ns: int | None = None
+    sampled_boottime_ns: int | None = None
+    skipped: int = 0
+    failures: int = 0
+
+    def row(self, source: str) -> Row:
+        state, reason, fix = (
+            (SourceState.OK, None, None)
+            if self.problem is None
+            else (self.problem.state, self.problem.reason, self.problem.fix)
+        )
+        return (source, str(state), reason, fix, self.cost_ns, self.sampled_boottime_ns, self.skipped, self.failures)
+
+
+class Sampler:
+    """Makes frames. Every collector degrades alone: what it cannot give is said in ``sources``."""
+
+    def __init__(self, collectors: Sequence[Collector], reader: Reader, boot_id: str, strict: bool = False) -> None:
+        """``strict`` lets errors of ours through, for tests; in production they are logged once and said."""
+        self._collectors = tuple(collectors)
+        self._reader = reader
+        self._boot_id = boot_id
+        self._strict = strict
+        self._seq = 0
+        self._sections: dict[str, Section] = {}
+        self._health: dict[str, _Health] = {collector.name: _Health() for collector in collectors}
+        self._health["reader"] = _Health()
+        self._health["sampler"] = _Health()
+        self._logged: set[tuple[str, str]] = set()
+        self._skipped_boottime_ns: int | None = None
+
+    def skip(self, ticks: int) -> None:
+        """Takes note of ticks that did not take place because one before them took too long."""
+        for health in self._health.values():
+            health.skipped += ticks
+        self._skipped_boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        self._health["sampler"].problem = Problem(
+            SourceState.DEGRADED, f"ticks were skipped because one took too long, {ticks} at once", "a longer --interval"
+        )
+
+    def note_cost(self, cost_ns: int) -> None:
+        """Takes note of the CPU time of the whole last tick, the encoding and sending included."""
+        self._health["sampler"].cost_ns = cost_ns
+
+    def sample(self) -> Frame:
+        """The next frame."""
+        boottime_ns, time_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns()
+        for collector in self._collectors:
+            health = self._health[collector.name]
+            age = None if health.sampled_boottime_ns is None else boottime_ns - health.sampled_boottime_ns
+            # a tick comes a little early or late: what is due within a tenth of its period is due now
+            if age is None or age >= collector.period_ns * 0.9:
+                self._collect(collector, health)
+        self._tell_sources(boottime_ns)
+        self._seq += 1
+        return Frame(self._seq, time_ns, boottime_ns, self._boot_id, dict(self._sections))
+
+    def _collect(self, collector: Collector, health: _Health) -> None:
+        started = time.thread_time_ns()
+        sampled_boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        try:
+            sample = collector.collect()
+        except Withheld as withheld:
+            health.problem = withheld.problem
+        except (OSError, ParseError) as error:
+            health.problem = Problem(SourceState.DEGRADED, _sentence(error))
+            health.failures += 1
+        except Exception as error:
+            if self._strict:
+                raise
+            self._log_once(collector.name, error)
+            health.problem = Problem(SourceState.DEGRADED, f"an error in ztopd, see its log: {error!r}")
+            health.failures += 1
+        else:
+            self._keep(sample, sampled_boottime_ns)
+            health.problem = sample.problem
+            health.sampled_boottime_ns = sampled_boottime_ns
+        health.cost_ns = time.thread_time_ns() - started
+
+    def _keep(self, sample: Sample, sampled_boottime_ns: int) -> None:
+        for name, rows in sample.sections.items():
+            old = self._sections.get(name)
+            self._sections[name] = Section(sampled_boottime_ns, rows if old is None else _shared(old, rows))
+        for source, problem in sample.further.items():
+            further = self._health.setdefault(source, _Health())
+            further.problem, further.sampled_boottime_ns = problem, sampled_boottime_ns
+
+    def _tell_sources(self, boottime_ns: int) -> None:
+        self._health["reader"].problem = self._reader.problem()
+        sampler = self._health["sampler"]
+        sampler.sampled_boottime_ns = boottime_ns
+        if self._skipped_boottime_ns is not None and boottime_ns - self._skipped_boottime_ns > SKIPS_REMEMBERED_NS:
+            sampler.problem = self._skipped_boottime_ns = None
+        rows = by_key("sources", (health.row(source) for source, health in self._health.items()))
+        self._sections["sources"] = Section(boottime_ns, rows)
+
+    def _log_once(self, name: str, error: Exception) -> None:
+        if (name, repr(error)) not in self._logged and len(self._logged) < 100:
+            self._logged.add((name, repr(error)))
+            _log.exception("the collector %s failed", name)
+
+
+def _shared(old: Section, rows: Rows) -> Rows:
+    """The rows, with those that did not change as the same objects as before: a delta then skips them at once."""
+    known = old.rows
+    for key, row in rows.items():
+        before = known.get(key)
+        if before is not row and before == row:
+            rows[key] = before
+    return rows
+
+
+def _sentence(error: OSError | ParseError) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
