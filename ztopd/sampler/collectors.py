@@ -1,0 +1,34 @@
+"""The list of collectors: the one place where a new one is added."""
+
+from ztopd.collectors.cgroups import Cgroups
+from ztopd.collectors.cpus import Cpus
+from ztopd.collectors.disks import Disks
+from ztopd.collectors.filesystems import Filesystems
+from ztopd.collectors.host import Host
+from ztopd.collectors.memory import Memory
+from ztopd.collectors.networks import Networks
+from ztopd.collectors.pressure import Pressure
+from ztopd.collectors.processes import Processes
+from ztopd.collectors.sensors import Sensors
+from ztopd.collectors.source import Collector, Roots
+from ztopd.sampler.reader import Reader
+
+
+def make_collectors(roots: Roots, reader: Reader, kept_descriptors: int) -> tuple[Collector, ...]:
+    """Every collector, in the order in which a tick runs them.
+
+    The processes come first: the host's counts of tasks by state are made of their scan.
+    """
+    processes = Processes(roots, reader, kept_descriptors)
+    return (
+        processes,
+        Host(roots, processes.states),
+        Cpus(roots),
+        Memory(roots),
+        Pressure(roots),
+        Disks(roots),
+        Filesystems(roots, reader),
+        Networks(roots),
+        Sensors(roots),
+        Cgroups(roots),
+    )

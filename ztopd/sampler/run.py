@@ -1,0 +1,215 @@
+"""ztopd's main loop: ticks on time, the server kept alive, a clean end."""
+
+import logging
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Protocol
+
+from ztopd.collectors.host import read_boot_id
+from ztopd.collectors.source import Roots
+from ztopd.sampler.collectors import make_collectors
+from ztopd.sampler.pipe import FeedPipe
+from ztopd.sampler.reader import Reader
+from ztopd.sampler.tick import Sampler
+
+_log = logging.getLogger(__name__)
+
+SECOND_SAMPLE_S = 0.25
+"""The second frame follows the first one after this long, so that the first rates are there soon."""
+OTHER_DESCRIPTORS = 128
+"""Kept free of the process table's descriptors, for everything else."""
+SERVER_BACKOFF_S = (0.1, 5.0)
+STOP_S = 3.0
+
+
+class Settings(Protocol):
+    """What the loop needs of the configuration."""
+
+    @property
+    def interval_seconds(self) -> float: ...
+    @property
+    def group(self) -> str | None: ...
+
+
+def raise_descriptor_limit() -> int:
+    """Raises the soft limit of open files to the hard one; returns how many the process table may keep."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        # what the kernel made of it, not what we asked for
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(0, soft - OTHER_DESCRIPTORS)
+
+
+class _Server:
+    """The server process and the pipe to it; started again when it dies, sooner the longer it lived."""
+
+    def __init__(self, settings: Settings, listening: socket.socket | None, private_fd: int | None) -> None:
+        self._settings = settings
+        self._listening = listening
+        self._private_fd = private_fd
+        self._child: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+        self._backoff = SERVER_BACKOFF_S[0]
+        self._not_before = 0.0
+        self.pipe: FeedPipe | None = None
+        self.pidfd: int | None = None
+        self.is_over = False
+        """A private server that ended: its client is gone, or it will start a new ztopd."""
+
+    def start_if_due(self, now: float) -> None:
+        if self._child is not None or now < self._not_before or self.is_over:
+            return
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        client_fd = self._private_fd if self._listening is None else self._listening.fileno()
+        assert client_fd is not None
+        command = [
+            *(sys.executable, "-P", "-m", "ztopd.server", "--feed-fd", str(read_end)),
+            *("--private-fd" if self._listening is None else "--listen-fd", str(client_fd)),
+            *("--interval-ns", str(round(self._settings.interval_seconds * 1e9)), "--sampler-pid", str(os.getpid())),
+            *(("--group", self._settings.group) if self._settings.group else ()),
+        ]
+        self._child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, pass_fds=(read_end, client_fd), close_fds=True
+        )
+        os.close(read_end)
+        if self._private_fd is not None:
+            # held open here it would keep the client from noticing that the server died
+            os.close(self._private_fd)
+            self._private_fd = None
+        self.pidfd = os.pidfd_open(self._child.pid)
+        self.pipe = FeedPipe(write_end)
+        self._started = now
+
+    def ended(self, now: float) -> None:
+        """The child died, or its pipe broke."""
+        child = self._forget()
+        if child is None:
+            return
+        child.kill()
+        status = child.wait()
+        if self._listening is None:
+            self.is_over = True
+            return
+        if now - self._started > 10 * SERVER_BACKOFF_S[1]:
+            self._backoff = SERVER_BACKOFF_S[0]
+        _log.warning("the server process ended with status %d; it is started again in %g s", status, self._backoff)
+        self._not_before = now + self._backoff
+        self._backoff = min(2 * self._backoff, SERVER_BACKOFF_S[1])
+
+    def stop(self) -> None:
+        """Closes the pipe, which ends the server, and waits for that."""
+        child = self._forget()
+        if child is None:
+            return
+        try:
+            child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+    def _forget(self) -> "subprocess.Popen[bytes] | None":
+        child, self._child = self._child, None
+        if self.pipe is not None:
+            self.pipe.close()
+            self.pipe = None
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+        return child
+
+
+class _Clock:
+    """When the ticks are due: at once, a moment later, then at every interval. What is missed is skipped."""
+
+    def __init__(self, interval_s: float, now: float) -> None:
+        self._interval_s = interval_s
+        self._first = True
+        self.due = now
+
+    def advance(self, now: float) -> int:
+        """Sets the next tick after one that ended ``now``; returns how many were missed."""
+        if self._first:
+            self._first = False
+            self.due += min(SECOND_SAMPLE_S, self._interval_s)
+            return 0
+        self.due += self._interval_s
+        missed = 0 if now < self.due else int((now - self.due) / self._interval_s) + 1
+        self.due += missed * self._interval_s
+        return missed
+
+
+def run(settings: Settings, listening: socket.socket | None, private_fd: int | None) -> int:
+    """Measures and serves until SIGTERM, SIGINT, or until the private client is gone; returns the exit status."""
+    wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake_write)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _wake)
+    # a pipe whose reader died is an error that we look at, not a death
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    roots = Roots()
+    reader = Reader(roots.proc)
+    server = _Server(settings, listening, private_fd)
+    server.start_if_due(time.monotonic())
+    sampler = Sampler(make_collectors(roots, reader, raise_descriptor_limit()), reader, read_boot_id(roots))
+    try:
+        _loop(settings, sampler, server, wake_read)
+    finally:
+        server.stop()
+        reader.close()
+    return 0
+
+
+def _wake(number: int, frame: FrameType | None) -> None:
+    """The wake-up descriptor does the work: a handler must only be there."""
+
+
+def _loop(settings: Settings, sampler: Sampler, server: _Server, wake_read: int) -> None:
+    clock = _Clock(settings.interval_seconds, time.monotonic())
+    while not server.is_over:
+        now = time.monotonic()
+        server.start_if_due(now)
+        if now >= clock.due:
+            _tick(sampler, server)
+            if missed := clock.advance(time.monotonic()):
+                sampler.skip(missed)
+            continue
+        poll = select.poll()
+        poll.register(wake_read, select.POLLIN)
+        if server.pidfd is not None:
+            poll.register(server.pidfd, select.POLLIN)
+        if server.pipe is not None and server.pipe.has_waiting_bytes:
+            poll.register(server.pipe.descriptor, select.POLLOUT)
+        for descriptor, _ in poll.poll(max(0.0, clock.due - now) * 1000 + 1):
+            if descriptor == wake_read:
+                numbers = os.read(wake_read, 64)
+                if signal.SIGTERM in numbers or signal.SIGINT in numbers:
+                    return
+            elif descriptor == server.pidfd:
+                server.ended(time.monotonic())
+            elif server.pipe is not None and descriptor == server.pipe.descriptor:
+                _send(server.pipe.flush, server)
+
+
+def _tick(sampler: Sampler, server: _Server) -> None:
+    started = time.thread_time_ns()
+    frame = sampler.sample()
+    if server.pipe is not None:
+        pipe = server.pipe
+        _send(lambda: pipe.offer(frame), server)
+    sampler.note_cost(time.thread_time_ns() - started)
+
+
+def _send(action: Callable[[], None], server: _Server) -> None:
+    try:
+        action()
+    except BrokenPipeError:
+        server.ended(time.monotonic())
