@@ -9,13 +9,10 @@ def read(path: str, at_most: int = MAX_FILE_BYTES) -> bytes:
     """The file's bytes, cut at ``at_most``. Raises :exc:`OSError`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        data = os.read(descriptor, min(at_most, 1 << 16))
-        if len(data) < 1 << 12:
-            # seq_file hands out at least a page where there is more
-            return data
-        parts = [data]
-        size = len(data)
-        while size < at_most and (data := os.read(descriptor, min(at_most - size, 1 << 20))):
+        parts: list[bytes] = []
+        size = 0
+        # a short read is no end: seq_file hands out whole records, as many as fit its page
+        while size < at_most and (data := os.read(descriptor, min(at_most - size, 1 << 16))):
             parts.append(data)
             size += len(data)
         return b"".join(parts)
