@@ -13,6 +13,8 @@ import msgpack
 from ztop_protocol.codec import MAX_FRAME_BYTES, unpack
 
 _LENGTH = struct.Struct(">I")
+MAX_MESSAGE_BYTES = 2 * MAX_FRAME_BYTES
+"""A message may hold a keyframe and the changes that lead to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,15 @@ class FeedDecoder:
         start = 0
         while len(self._waiting) - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._waiting, start)
-            if length > 2 * MAX_FRAME_BYTES:
+            if length > MAX_MESSAGE_BYTES:
                 raise ValueError(f"a feed message of {length} bytes")
             end = start + _LENGTH.size + length
             if len(self._waiting) < end:
                 break
-            seq, time_ns, boottime_ns, boot_id, base_seq, changes, gone, keyframe = unpack(
-                bytes(self._waiting[start + _LENGTH.size : end])
-            )
+            message = unpack(bytes(self._waiting[start + _LENGTH.size : end]), MAX_MESSAGE_BYTES)
+            if not isinstance(message, list) or len(message) != 8 or not isinstance(message[6], list):
+                raise ValueError("a feed message is a list of 8, the names of the gone sections a list in it")
+            seq, time_ns, boottime_ns, boot_id, base_seq, changes, gone, keyframe = message
             found.append(FeedFrame(seq, time_ns, boottime_ns, boot_id, base_seq, changes, tuple(gone), keyframe))
             start = end
         del self._waiting[:start]

@@ -20,6 +20,15 @@ def read(path: str, at_most: int = MAX_FILE_BYTES) -> bytes:
         os.close(descriptor)
 
 
+def read_record(path: str, at_most: int) -> bytes:
+    """A file that is one record to the kernel (single_open, as most of /proc/PID), so that one read gets it whole."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, at_most)
+    finally:
+        os.close(descriptor)
+
+
 def read_if_there(path: str) -> bytes | None:
     """The file's bytes, or None where it is absent or refused."""
     try:

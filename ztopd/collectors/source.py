@@ -49,6 +49,8 @@ class Sample:
     sections: Mapping[str, Rows]
     problem: Problem | None = None
     further: Mapping[str, Problem | None] = field(default_factory=dict)
+    shares_rows: bool = False
+    """Whether rows that did not change are the same objects as last time already."""
 
 
 class Collector(Protocol):

@@ -3,7 +3,7 @@
 import os
 
 from ztop_protocol.frame import Key, Row
-from ztopd.collectors.files import read
+from ztopd.collectors.files import read_record
 from ztopd.collectors.process_stat import parse_stat
 from ztopd.collectors.source import Rows, by_key
 
@@ -25,7 +25,7 @@ def read_threads(proc: str, pid: int, at_most: int) -> tuple[dict[Key, Row], boo
     found = []
     for tid in tids[:at_most]:
         try:
-            found.append(thread_row(pid, tid, read(f"{folder}/{tid}/stat", 4096)))
+            found.append(thread_row(pid, tid, read_record(f"{folder}/{tid}/stat", 4096)))
         except (FileNotFoundError, ProcessLookupError):
             continue
     rows: Rows = by_key("threads", found)

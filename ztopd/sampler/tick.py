@@ -102,7 +102,9 @@ class Sampler:
     def _keep(self, sample: Sample, sampled_boottime_ns: int) -> None:
         for name, rows in sample.sections.items():
             old = self._sections.get(name)
-            self._sections[name] = Section(sampled_boottime_ns, rows if old is None else _shared(old, rows))
+            if old is not None and not sample.shares_rows:
+                rows = _shared(old, rows)
+            self._sections[name] = Section(sampled_boottime_ns, rows)
         for source, problem in sample.further.items():
             further = self._health.setdefault(source, _Health())
             further.problem, further.sampled_boottime_ns = problem, sampled_boottime_ns
