@@ -1,0 +1,390 @@
+"""The process table against living processes, each made for what it is to show."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+from immediate_reader import ImmediateReader
+
+from ztop_protocol.frame import Cell, Row
+from ztop_protocol.schema import MAX_TEXT_BYTES, PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES, SourceState
+from ztopd.collectors import processes as module
+from ztopd.collectors.blocking import Question
+from ztopd.collectors.processes import Processes
+from ztopd.collectors.source import Roots, Rows
+
+PYTHON = sys.executable
+
+
+class Table:
+    """A table on the live /proc, with its cells by name."""
+
+    def __init__(self, kept_descriptors: int = 100_000) -> None:
+        self.reader = ImmediateReader()
+        self.collector = Processes(Roots(), self.reader, kept_descriptors)
+        self.rows: Rows = {}
+
+    def scan(self) -> None:
+        self.sample = self.collector.collect()
+        self.rows = self.sample.sections["processes"]
+
+    def row(self, pid: int) -> Row | None:
+        found = [row for key, row in self.rows.items() if key[0] == pid]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+    def cell(self, pid: int, column: str) -> Cell:
+        row = self.row(pid)
+        assert row is not None, f"process {pid} is not there"
+        return row[PROCESSES.position[column]]
+
+    def owner_row(self, section: str, pid: int) -> Row | None:
+        return next((row for key, row in self.sample.sections[section].items() if key[0] == pid), None)
+
+
+@pytest.fixture
+def table() -> Iterator[Table]:
+    table = Table()
+    table.scan()
+    yield table
+    table.collector.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
+    """Starts processes that end with the test."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    def run(*command: str, **options: object) -> "subprocess.Popen[bytes]":
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)  # type: ignore[call-overload]
+        children.append(child)
+        return child  # type: ignore[no-any-return]
+
+    yield run
+    for child in children:
+        child.kill()
+        child.communicate()
+
+
+def ready(child: "subprocess.Popen[bytes]") -> None:
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"ready\n"
+
+
+def python(*lines: str) -> tuple[str, str, str]:
+    return PYTHON, "-c", "\n".join(lines)
+
+
+WAIT = "import sys; print('ready', flush=True); sys.stdin.read()"
+
+
+def test_rows_have_the_schemas_columns(table: Table) -> None:
+    assert {len(row) for row in table.rows.values()} == {len(PROCESSES.columns)}
+    assert {len(row) for row in table.sample.sections["process_io"].values()} == {len(PROCESS_IO.columns)}
+    assert {len(row) for row in table.sample.sections["process_executables"].values()} == {
+        len(PROCESS_EXECUTABLES.columns)
+    }
+
+
+def test_the_whole_table_agrees_with_psutil(table: Table) -> None:
+    """Lags: what rests is read in turn, so only what an idle process cannot change is compared exactly."""
+    compared = 0
+    table.scan()
+    for process in psutil.process_iter():
+        try:
+            with process.oneshot():
+                uids, memory, parent = process.uids(), process.memory_info(), process.ppid()
+                name, command_line, cpu = process.name(), process.cmdline(), process.cpu_times()
+                threads, nice, created = process.num_threads(), process.nice(), process.create_time()
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+        if table.row(process.pid) is None:
+            assert time.time() - created < 2, f"{process} is missing"
+            continue
+        compared += 1
+        pid = process.pid
+        assert table.cell(pid, "ppid") == parent
+        assert (table.cell(pid, "uid"), table.cell(pid, "effective_uid")) == (uids.real, uids.effective)
+        assert table.cell(pid, "nice") == nice
+        comm, start_ns = table.cell(pid, "comm"), table.cell(pid, "start_boottime_ns")
+        assert isinstance(comm, str) and isinstance(start_ns, int)
+        # psutil completes a name of 15 bytes from the command line
+        assert name.encode("utf-8", "surrogateescape").startswith(comm.encode("utf-8", "surrogateescape")[:15])
+        boot_time = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        assert abs(boot_time + start_ns / 1e9 - created) < 1.5
+        line = table.cell(pid, "command_line")
+        if command_line and len(" ".join(command_line)) < MAX_TEXT_BYTES:
+            assert line == " ".join(command_line).rstrip("\0")
+        busy = table.cell(pid, "user_time_ns"), table.cell(pid, "system_time_ns")
+        assert isinstance(busy[0], int) and isinstance(busy[1], int)
+        assert abs(sum(busy) / 1e9 - (cpu.user + cpu.system)) < 0.5
+        rss = table.cell(pid, "rss_bytes")
+        assert isinstance(rss, int)
+        assert abs(rss - memory.rss) < max(8 << 20, memory.rss / 10)
+        assert abs(int(table.cell(pid, "threads") or 0) - threads) <= 2
+    assert compared >= 5
+
+
+def test_a_busy_process_counts_its_cpu_time(table: Table, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
+    child = start(*python("import time", "end = time.process_time() + 0.4", "while time.process_time() < end: pass", WAIT))
+    ready(child)
+    table.scan()
+    total = int(table.cell(child.pid, "user_time_ns") or 0) + int(table.cell(child.pid, "system_time_ns") or 0)
+    assert 0.39 <= total / 1e9 < 0.8
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"two\nlines", b"\x1b]52;c;aGk=\x07", b"evil) S 1 (", b"\xff\xfe\xfd\x80\x81\x82\x83\xc0\xc1\xf5\xf6\xf7\xf8\xf9\xfa"],
+)
+def test_hostile_names(name: bytes, table: Table, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
+    child = start(*python("import ctypes", f"ctypes.CDLL(None).prctl(15, {name!r})", WAIT))
+    ready(child)
+    table.scan()
+    comm = table.cell(child.pid, "comm")
+    assert isinstance(comm, str)
+    assert comm.encode("utf-8", "surrogateescape") == name
+    assert table.cell(child.pid, "ppid") == os.getpid()
+
+
+def test_an_exec_is_noticed(table: Table, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
+    child = start("/bin/sh", "-c", "echo ready; read x; exec sleep 100")
+    ready(child)
+    table.scan()
+    table.scan()
+    assert table.cell(child.pid, "comm") == "sh"
+    before = table.cell(child.pid, "start_boottime_ns")
+    assert child.stdin is not None
+    child.stdin.write(b"\n")
+    child.stdin.flush()
+    wait_for(lambda: psutil.Process(child.pid).name() == "sleep")
+    table.scan()
+    assert table.cell(child.pid, "comm") == "sleep"
+    assert table.cell(child.pid, "command_line") == "sleep 100"
+    assert table.cell(child.pid, "start_boottime_ns") == before
+    executable = table.owner_row("process_executables", child.pid)
+    assert executable is not None and str(executable[-1]).endswith(("sleep", "coreutils", "busybox"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its uid")
+def test_the_owner_is_taken_every_tick(table: Table, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
+    child = start(*python("import os, sys", "print('ready', flush=True); sys.stdin.readline()", "os.setuid(12345)", WAIT))
+    ready(child)
+    table.scan()
+    assert table.cell(child.pid, "owner_uid") == 0
+    assert child.stdin is not None
+    child.stdin.write(b"\n")
+    child.stdin.flush()
+    ready(child)
+    table.scan()
+    # a process that changed its uid is not dumpable, and what is not dumpable is root's
+    assert table.cell(child.pid, "owner_uid") == 0
+    assert (table.cell(child.pid, "uid"), table.cell(child.pid, "effective_uid")) == (12345, 12345)
+    io_row = table.owner_row("process_io", child.pid)
+    assert io_row is not None and io_row[PROCESS_IO.position["owner_uid"]] == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its uid")
+def test_an_exec_by_another_user_changes_the_owner(
+    table: Table, start: Callable[..., "subprocess.Popen[bytes]"]
+) -> None:
+    child = start(
+        *python("import os, sys", "print('ready', flush=True); sys.stdin.readline()", "os.setgid(12345); os.setuid(12345)",
+                "os.execv('/bin/sleep', ['sleep', '100'])")
+    )  # fmt: skip
+    ready(child)
+    table.scan()
+    assert child.stdin is not None
+    child.stdin.write(b"\n")
+    child.stdin.flush()
+    wait_for(lambda: psutil.Process(child.pid).name() == "sleep")
+    table.scan()
+    assert table.cell(child.pid, "owner_uid") == 12345
+    io_row, executable = table.owner_row("process_io", child.pid), table.owner_row("process_executables", child.pid)
+    assert io_row is not None and io_row[PROCESS_IO.position["owner_uid"]] == 12345
+    assert executable is not None and executable[PROCESS_EXECUTABLES.position["owner_uid"]] == 12345
+
+
+def test_a_zombie_keeps_its_command_line(table: Table, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
+    child = start("/bin/sh", "-c", "echo ready; read x")
+    ready(child)
+    table.scan()
+    line = table.cell(child.pid, "command_line")
+    child.kill()
+    wait_for(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
+    table.scan()
+    table.scan()
+    assert table.cell(child.pid, "state") == "Z"
+    assert table.cell(child.pid, "command_line") == line
+    states = table.collector.states()
+    assert states is not None and states.zombie >= 1
+    child.wait()
+    table.scan()
+    assert table.row(child.pid) is None
+
+
+def test_kernel_threads_are_told_apart(table: Table) -> None:
+    if not os.path.exists("/proc/2/stat") or psutil.Process(2).name() != "kthreadd":
+        pytest.skip("this pid namespace shows no kernel threads")
+    assert table.cell(2, "kernel_thread") is True
+    assert table.cell(os.getpid(), "kernel_thread") is False
+    assert table.cell(2, "command_line") is None
+
+
+@pytest.mark.parametrize("length", [128 << 10, 2 << 20])
+def test_long_command_lines_are_cut_and_said_to_be(
+    length: int, table: Table, start: Callable[..., "subprocess.Popen[bytes]"]
+) -> None:
+    # one argument may have 128 KiB at most (MAX_ARG_STRLEN), so there are many
+    arguments = ["ä" * 1000] * (length // 2001)
+    child = start(*python(WAIT), *arguments)
+    ready(child)
+    table.scan()
+    line = table.cell(child.pid, "command_line")
+    assert isinstance(line, str)
+    assert table.cell(child.pid, "command_line_truncated") is True
+    assert MAX_TEXT_BYTES - 4 < len(line.encode()) <= MAX_TEXT_BYTES
+
+
+def test_a_hundred_long_command_lines(table: Table, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
+    children = [start("/bin/sh", "-c", "read x", "x" * (127 << 10)) for _ in range(100)]
+    wait_for(lambda: all(psutil.Process(child.pid).name() == "sh" for child in children))
+    table.scan()
+    table.scan()
+    lines = [table.cell(child.pid, "command_line") for child in children]
+    assert {len(str(line)) for line in lines} == {MAX_TEXT_BYTES}
+
+
+def test_a_reused_pid_is_another_process(table: Table, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
+    if os.geteuid() != 0 or not os.access("/proc/sys/kernel/ns_last_pid", os.W_OK):
+        pytest.skip("choosing a pid takes root and /proc/sys/kernel/ns_last_pid")
+    first = start("/bin/sleep", "100")
+    table.scan()
+    old = table.row(first.pid)
+    assert old is not None
+    first.kill()
+    first.wait()
+    time.sleep(0.05)
+    for _ in range(50):
+        with open("/proc/sys/kernel/ns_last_pid", "w") as last:
+            last.write(str(first.pid - 1))
+        second = start("/bin/cat")
+        if second.pid == first.pid:
+            break
+    else:
+        pytest.skip("somebody else always took the pid first")
+    table.scan()
+    new = table.row(first.pid)
+    assert new is not None
+    assert new[:2] != old[:2]
+    assert int(str(new[PROCESSES.position["start_boottime_ns"]])) > int(str(old[PROCESSES.position["start_boottime_ns"]]))
+
+    table.scan()
+    assert table.cell(second.pid, "command_line") == "/bin/cat"
+
+
+def test_descriptors_are_let_go(table: Table, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
+    table.scan()
+    kept = len(os.listdir("/proc/self/fd"))
+    children = [start("/bin/sleep", "100") for _ in range(20)]
+    table.scan()
+    assert len(os.listdir("/proc/self/fd")) >= kept + 20
+    for child in children:
+        child.kill()
+        child.communicate()
+    table.scan()
+    assert len(os.listdir("/proc/self/fd")) <= kept + 5
+
+
+def test_without_descriptors_the_table_is_the_same() -> None:
+    few = Table(kept_descriptors=3)
+    try:
+        few.scan()
+        few.scan()
+        assert few.cell(os.getpid(), "ppid") == os.getppid()
+        problem = few.sample.problem
+        assert problem is not None and problem.state is SourceState.DEGRADED and "descriptor" in problem.reason
+        # the three, the folder of /proc and what the test has anyway
+        kept = [os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if name != "3"
+                if os.path.lexists(f"/proc/self/fd/{name}")]  # fmt: skip
+        assert sum(link.endswith("/stat") for link in kept) <= 3
+    finally:
+        few.collector.close()
+
+
+def test_a_reader_that_never_answers_costs_the_command_lines_alone() -> None:
+    table = Table()
+    table.reader.silent = True
+    try:
+        table.scan()
+        assert table.cell(os.getpid(), "command_line") is None
+        assert table.cell(os.getpid(), "user") is None
+        assert table.cell(os.getpid(), "comm") is not None
+    finally:
+        table.collector.close()
+
+
+def test_rows_at_rest_are_the_same_objects(table: Table, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
+    child = start("/bin/sleep", "100")
+    wait_for(lambda: psutil.Process(child.pid).name() == "sleep")
+    time.sleep(0.05)
+    table.scan()
+    table.scan()
+    table.scan()
+    before = table.row(child.pid)
+    state_of_it = table.reader.asked.count((Question.COMMAND_LINE, child.pid))
+    table.scan()
+    assert table.cell(child.pid, "comm") == "sleep"
+    assert table.reader.asked.count((Question.COMMAND_LINE, child.pid)) == state_of_it
+    assert before is not None
+
+
+def test_a_process_that_rests_keeps_the_clock_of_its_last_reading(
+    table: Table, start: Callable[..., "subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CLOSE_NS", 200_000_000)
+    child = start("/bin/sleep", "100")
+    wait_for(lambda: psutil.Process(child.pid).name() == "sleep")
+    for _ in range(4):
+        table.scan()
+        time.sleep(0.1)
+    first = table.owner_row("process_io", child.pid)
+    row = table.row(child.pid)
+    time.sleep(0.3)
+    table.scan()
+    assert table.owner_row("process_io", child.pid) == first
+    assert table.row(child.pid) == row
+
+
+def test_hundreds_of_births_and_deaths_between_scans(table: Table) -> None:
+    for _ in range(3):
+        for _ in range(100):
+            subprocess.run(["/bin/true"], check=True)
+        table.scan()
+    assert table.sample.problem is None
+    assert table.cell(os.getpid(), "pid") == os.getpid()
+
+
+def test_stopped_processes_are_counted(table: Table, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
+    child = start("/bin/sleep", "100")
+    child.send_signal(signal.SIGSTOP)
+    wait_for(lambda: psutil.Process(child.pid).status() == psutil.STATUS_STOPPED)
+    table.scan()
+    assert table.cell(child.pid, "state") == "T"
+    states = table.collector.states()
+    assert states is not None and states.stopped >= 1
+    assert states.total == len(table.rows)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < end, "it did not happen within 5 s"
+        time.sleep(0.01)
+
+
