@@ -135,9 +135,9 @@ def encode_delta(delta: Delta) -> bytes:
     )
 
 
-def unpack(data: bytes) -> Wire:
+def unpack(data: bytes, at_most: int = MAX_FRAME_BYTES) -> Wire:
     """One MessagePack value that came from a daemon. Raises :exc:`Malformed`."""
-    if len(data) > MAX_FRAME_BYTES:
+    if len(data) > at_most:
         raise Malformed(f"{len(data)} bytes are more than a frame may have")
     try:
         return msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogateescape")

@@ -111,6 +111,8 @@ class Connection:
     _unpacker: Any = field(init=False)
     _waiting: bytearray = field(init=False, default_factory=bytearray)
     _fed: int = field(init=False, default=0)
+    _message_start: int = field(init=False, default=0)
+    _stopped: bool = field(init=False, default=False)
     _broken: str | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -130,12 +132,12 @@ class Connection:
         self._waiting += data
 
     @property
-    def has_waiting_bytes(self) -> bool:
-        """Whether :meth:`messages` stopped at its limit with bytes left to look at."""
-        return bool(self._waiting)
+    def has_more(self) -> bool:
+        """Whether :meth:`messages` is to be called again without feeding: it stopped at its limit, or at a violation."""
+        return self._stopped or self._broken is not None
 
     def messages(self, at_most: int = MESSAGES_PER_TURN) -> list[Message]:
-        """The complete messages fed so far, up to ``at_most``; call again while it gives that many."""
+        """The complete messages fed so far, up to ``at_most``; call again while :attr:`has_more`."""
         if self._broken is not None:
             raise ProtocolViolation(self._broken)
         found: list[Message] = []
@@ -147,11 +149,14 @@ class Connection:
                     if not self._feed_chunk():
                         break
                 else:
+                    # partial messages advance tell() too
+                    self._message_start = self._unpacker.tell()
                     found.append(_message(value))
         except ProtocolViolation as violation:
             self._broken = str(violation)
         except Exception as error:  # whatever the unpacker raises: the stream cannot be followed any further
             self._broken = f"not MessagePack within the limits: {type(error).__name__}: {error}"
+        self._stopped = len(found) == at_most
         if self._broken is not None and not found:
             raise ProtocolViolation(self._broken)
         return found
@@ -162,7 +167,7 @@ class Connection:
             return False
         del self._waiting[: len(chunk)]
         self._fed += len(chunk)
-        if self._fed - self._unpacker.tell() > self.limits.message_bytes:
+        if self._fed - self._message_start > self.limits.message_bytes:
             raise ProtocolViolation(f"a message of more than {self.limits.message_bytes} bytes")
         self._unpacker.feed(chunk)
         return True
@@ -174,6 +179,8 @@ def _message(value: Wire) -> Message:
     if _too_deep(value):
         raise ProtocolViolation(f"nested deeper than {MAX_DEPTH}")
     kind = value[0]
+    if type(kind) is not int:
+        raise ProtocolViolation("a message's type is an integer")
     if kind == _REQUEST and len(value) == 4:
         return Request(_id(value[1]), _method(value[2]), _arguments(value[3]))
     if kind == _RESPONSE and len(value) == 4:
@@ -248,7 +255,8 @@ def _list_header(length: int, *values: Wire) -> bytes:
 
 def pack_request(id: int, method: str, arguments: Arguments | None = None) -> bytes:
     """A call that will be answered by a response of the same ``id``."""
-    packed: bytes = msgpack.packb([_REQUEST, id, method, [dict(arguments)] if arguments else []])
+    params = [dict(arguments)] if arguments else []
+    packed: bytes = msgpack.packb([_REQUEST, id, method, params], unicode_errors="surrogateescape")
     return packed
 
 
@@ -259,7 +267,7 @@ def pack_response(id: int, result: bytes) -> bytes:
 
 def pack_error(id: int, code: ErrorCode, sentence: str) -> bytes:
     """An answer that says why there is no result."""
-    packed: bytes = msgpack.packb([_RESPONSE, id, [int(code), sentence], None], unicode_errors="surrogateescape")
+    packed: bytes = msgpack.packb([_RESPONSE, id, [int(code), sentence], None], unicode_errors="backslashreplace")
     return packed
 
 
