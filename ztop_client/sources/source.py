@@ -1,0 +1,81 @@
+"""What every source of frames offers, whatever is behind it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ztop_protocol.codec import Wire
+from ztop_protocol.connection import Arguments
+from ztop_protocol.frame import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A frame and what its rates are computed against: ``rates(pair.previous, pair.current, section)``.
+
+    ``previous`` is None at first, and after a boot. Its sections may be of several frames: each is the newest
+    one sampled before the section of ``current``, so that sections sampled less often than frames are made keep
+    the rates of their own interval. Only its sections mean something.
+    """
+
+    previous: Frame | None
+    current: Frame
+
+    def followed_by(self, frame: Frame) -> "Pair":
+        """The pair with ``frame`` as the current one."""
+        before = self.current
+        if before.boot_id != frame.boot_id:
+            return Pair(None, frame)
+        older = {} if self.previous is None else self.previous.sections
+        sections = {}
+        for name, section in frame.sections.items():
+            last = before.sections.get(name)
+            if last is not None and last.sampled_boottime_ns >= section.sampled_boottime_ns:
+                last = older.get(name)
+            if last is not None:
+                sections[name] = last
+        return Pair(Frame(before.seq, before.time_ns, before.boottime_ns, before.boot_id, sections), frame)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """Whether frames arrive, since when that is so (``time.monotonic()``), and if not, why, in words."""
+
+    live: bool
+    since_monotonic: float
+    reason: str | None = None
+
+
+class Source(Protocol):
+    """A stream of frames that never makes its reader wait. Watch ``fileno()`` for reading."""
+
+    @property
+    def title(self) -> str:
+        """What is read, for a title line: ``ztopd /run/ztopd/ztopd.sock``, ``private ztopd``."""
+
+    def latest(self) -> Pair | None:
+        """The newest frame and the one before it; None until the first arrives. Kept while not connected."""
+
+    def fileno(self) -> int | None:
+        """The descriptor to watch; another one after each reconnection, None while not connected."""
+
+    def receive(self) -> bool:
+        """Takes what has arrived, without waiting. True if ``latest()`` changed. To be called when readable."""
+
+    def maintain(self) -> None:
+        """Tries to connect, with a back-off, where not connected. To be called about four times a second."""
+
+    def status(self) -> SourceStatus:
+        """Whether frames arrive."""
+
+    def set_interval(self, ticks: int) -> None:
+        """From now on a frame every so many ticks of the daemon."""
+
+    def call(self, method: str, arguments: Arguments | None = None) -> Wire:
+        """Asks the daemon, for at most two seconds; frames that arrive meanwhile are kept (look at ``latest()``).
+
+        Raises :exc:`ztop_protocol.connection.RemoteError` for what it answers instead,
+        :exc:`ztop_client.channel.DaemonUnreachable` where no answer came.
+        """
+
+    def close(self) -> None:
+        """Ends it; nothing may be called afterwards."""
