@@ -1,0 +1,208 @@
+"""Frames made by hand, and a source of them; run as a program it is `ztop` on a scripted machine.
+
+python fake_source.py [--pid PID] [--interval SECONDS] [--frames N] [--processes N] [--cpus N]
+"""
+
+import argparse
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ztop_client.sources.source import Pair, SourceStatus
+from ztop_protocol.frame import Cell, Frame, Row, Section
+from ztop_protocol.schema import SECTIONS, Kind
+
+SECOND = 1_000_000_000
+BOOT_ID = "11111111-2222-3333-4444-555555555555"
+GIBIBYTE = 1 << 30
+
+
+def row(section: str, **values: Cell) -> Row:
+    """A row of the schema; what is not given is None."""
+    schema = SECTIONS[section]
+    unknown = values.keys() - set(schema.names)
+    assert not unknown, unknown
+    return tuple(values.get(name) for name in schema.names)
+
+
+_DEFAULTS: dict[str, Cell] = {
+    "ppid": 1, "user": "alice", "uid": 1000, "effective_uid": 1000, "owner_uid": 1000, "state": "S", "nice": 0,
+    "priority": 20, "threads": 1, "user_time_ns": 0, "system_time_ns": 0, "rss_bytes": 10 << 20,
+    "virtual_bytes": 100 << 20, "shared_bytes": 5 << 20, "kernel_thread": False,
+    "minor_faults": 0, "major_faults": 0, "voluntary_context_switches": 0, "involuntary_context_switches": 0,
+}  # fmt: skip
+
+
+def process(pid: int, start: int = SECOND, **values: Cell) -> Row:
+    """A process that sleeps, with the given cells changed."""
+    name = values.get("comm", f"task{pid}")
+    known = {"comm": name, "command_line": f"/usr/bin/{name} --id {pid}"}
+    return row("processes", pid=pid, start_boottime_ns=start, **{**_DEFAULTS, **known, **values})
+
+
+def section(name: str, sampled_ns: int, rows: Iterable[Row]) -> Section:
+    length = SECTIONS[name].key_length
+    return Section(sampled_ns, {one[:length]: one for one in rows})
+
+
+def frame(
+    seq: int,
+    processes: Iterable[Row],
+    *,
+    cpus: int = 2,
+    boot_id: str = BOOT_ID,
+    host: Mapping[str, Cell] | None = None,
+) -> Frame:
+    """A machine at the second ``seq`` after 1000: core n was busy for a (n+1)th of the time, in all states."""
+    now = (1000 + seq) * SECOND
+    listed = list(processes)
+    cores = []
+    for number in range(cpus):
+        busy = seq * SECOND // (number % 7 + 1)
+        states = ("user", "nice", "system", "irq", "softirq", "steal", "iowait")
+        share: dict[str, Cell] = {f"{state}_time_ns": busy // 10 for state in states}
+        share["user_time_ns"] = busy // 2
+        cores.append(
+            row("cpus", cpu=number, idle_time_ns=seq * SECOND - busy, guest_time_ns=0, guest_nice_time_ns=0, **share)
+        )
+    kinds = {column.name: column.kind for column in SECTIONS["host"].columns}
+    known: dict[str, Cell] = {name: 0 for name, kind in kinds.items() if kind in (Kind.COUNTER, Kind.GAUGE)}
+    known |= {
+        "hostname": "box", "uptime_ns": now, "load_average_1m": 0.25, "load_average_5m": 0.5, "load_average_15m": 1.0,
+        "processes_total": len(listed), "threads_total": 3 * len(listed), "kernel_threads": 1, "processes_running": 1,
+        "pid_namespace": 4026531836,
+    }  # fmt: skip
+    memory: dict[str, Cell] = {
+        "total_bytes": 16 * GIBIBYTE, "free_bytes": 6 * GIBIBYTE, "available_bytes": 11 * GIBIBYTE,
+        "buffers_bytes": GIBIBYTE, "cached_bytes": 4 * GIBIBYTE, "shared_bytes": GIBIBYTE,
+        "slab_reclaimable_bytes": GIBIBYTE // 2, "swap_total_bytes": 2 * GIBIBYTE, "swap_free_bytes": GIBIBYTE,
+    }  # fmt: skip
+    return Frame(
+        seq,
+        1_700_000_000 * SECOND + seq * SECOND,
+        now,
+        boot_id,
+        {
+            "host": section("host", now, [row("host", **{**known, **(host or {})})]),
+            "cpus": section("cpus", now, cores),
+            "memory": section("memory", now, [row("memory", **memory)]),
+            "processes": section("processes", now, listed),
+        },
+    )
+
+
+def busy_table(count: int) -> Callable[[int], list[Row]]:
+    """``count`` processes of which every one uses some CPU; the n-th most of the second n."""
+
+    def processes(seq: int) -> list[Row]:
+        rows = [process(1, user="root", comm="init", command_line="/sbin/init", ppid=0)]
+        rows.append(process(2, user="root", comm="kthreadd", command_line=None, ppid=0, kernel_thread=True))
+        for pid in range(100, 98 + count):
+            rows.append(process(pid, user_time_ns=seq * (pid % 50) * SECOND // 50, system_time_ns=0))
+        return rows
+
+    return processes
+
+
+class FakeSource:
+    """A source whose frames come when :meth:`push` is called, from any thread."""
+
+    title = "a script"
+
+    def __init__(self) -> None:
+        self._readable, self._signal = os.pipe()
+        self._arrived: list[Frame] = []
+        self._pair: Pair | None = None
+        self.live = True
+        self.since = time.monotonic()
+        self.reason: str | None = None
+        self.maintained = 0
+        self.intervals: list[int] = []
+
+    def push(self, new: Frame) -> None:
+        self._arrived.append(new)
+        os.write(self._signal, b"x")
+
+    def latest(self) -> Pair | None:
+        return self._pair
+
+    def fileno(self) -> int | None:
+        return self._readable if self.live else None
+
+    def receive(self) -> bool:
+        changed = False
+        if self._arrived:
+            os.read(self._readable, 1000)
+        while self._arrived:
+            new = self._arrived.pop(0)
+            self._pair = Pair(None, new) if self._pair is None else self._pair.followed_by(new)
+            changed = True
+        return changed
+
+    def maintain(self) -> None:
+        self.maintained += 1
+
+    def status(self) -> SourceStatus:
+        return SourceStatus(self.live, self.since, self.reason)
+
+    def set_interval(self, ticks: int) -> None:
+        self.intervals.append(ticks)
+
+    def call(self, method: str, arguments: Any = None) -> Any:
+        raise NotImplementedError(method)
+
+    def close(self) -> None:
+        os.close(self._readable)
+        os.close(self._signal)
+
+
+def real_row(pid: int) -> Row:
+    """The row of a process of this machine."""
+    stat = Path(f"/proc/{pid}/stat").read_bytes()
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    start = int(fields[19]) * (SECOND // os.sysconf("SC_CLK_TCK"))
+    return process(pid, start, comm="victim", command_line="/bin/victim --of a test", ppid=1)
+
+
+def here() -> dict[str, Cell]:
+    return {"pid_namespace": os.stat("/proc/self/ns/pid").st_ino}
+
+
+def main() -> int:
+    from ztop_client.monitor import watch
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pid", type=int)
+    parser.add_argument("--interval", type=float, default=0.2)
+    parser.add_argument("--frames", type=int, default=1_000_000)
+    parser.add_argument("--processes", type=int, default=60)
+    parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--lost-after", type=int)
+    options = parser.parse_args()
+    table = busy_table(options.processes)
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip() if options.pid else BOOT_ID
+    source = FakeSource()
+
+    def make(seq: int) -> Frame:
+        rows = table(seq)
+        if options.pid:
+            rows.append(real_row(options.pid) if Path(f"/proc/{options.pid}").exists() else process(options.pid))
+        return frame(seq, rows, cpus=options.cpus, boot_id=boot_id, host=here())
+
+    def feed() -> None:
+        for seq in range(1, options.frames + 1):
+            source.push(make(seq))
+            if seq == options.lost_after:
+                source.live, source.reason, source.since = False, "the daemon is gone", time.monotonic()
+                return
+            time.sleep(options.interval)
+
+    threading.Thread(target=feed, daemon=True).start()
+    return watch(source)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

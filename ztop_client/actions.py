@@ -1,0 +1,107 @@
+"""What is done to a process, with the user's own rights, and only to the very process that was on the screen.
+
+A pid is not an identity: it may be taken over between two frames. So the process is first held by a pidfd, then
+its start time, boot and pid namespace are compared with the row's, and only then the pidfd is signalled: whoever
+has the pid by then is not hit.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ztop_protocol.frame import Cell, Frame, Key
+from ztop_protocol.schema import PROCESSES
+
+_PROC = Path("/proc")
+_NANOSECONDS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+class Refused(Exception):
+    """Nothing was done. The message says why, in a sentence for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A process as a frame showed it."""
+
+    pid: int
+    start_boottime_ns: int
+    name: str
+    user: str
+    boot_id: str
+    pid_namespace: Cell
+
+    def __str__(self) -> str:
+        return f"{self.pid} {self.name} ({self.user})"
+
+
+def target(frame: Frame, key: Key) -> Target:
+    """The process ``key`` of ``frame``. Raises :exc:`Refused` where the frame does not have it."""
+    row = frame.rows("processes").get(key)
+    if row is None:
+        raise Refused(f"Process {key[0]} is gone.")
+    name, user = row[PROCESSES.position["comm"]], row[PROCESSES.position["user"]]
+    return Target(
+        *(int(key[0] or 0), int(key[1] or 0), str(name), str(user)),
+        *(frame.boot_id, frame.cell("host", "pid_namespace")),
+    )
+
+
+def send_signal(target: Target, signal_number: int, proc: Path = _PROC) -> None:
+    """Signals the process. Raises :exc:`Refused`."""
+    with held(target, proc) as descriptor:
+        try:
+            signal.pidfd_send_signal(descriptor, signal_number)
+        except ProcessLookupError:
+            raise Refused(f"{target} has just ended.") from None
+        except PermissionError:
+            raise Refused(f"{target} belongs to somebody else: the kernel does not permit it.") from None
+        except OSError as error:
+            raise Refused(f"{target}: {error.strerror}.") from error
+
+
+@contextmanager
+def held(target: Target, proc: Path = _PROC) -> Iterator[int]:
+    """A pidfd of the very process. Raises :exc:`Refused` if it is not there, or not here."""
+    _check_machine(target, proc)
+    try:
+        descriptor = os.pidfd_open(target.pid)
+    except ProcessLookupError:
+        raise Refused(f"{target} has ended.") from None
+    except (OSError, OverflowError) as error:
+        raise Refused(f"{target} cannot be held: {error}.") from error
+    try:
+        if _start_boottime_ns(target, proc) != target.start_boottime_ns:
+            raise Refused(f"{target} has ended, and another process has its pid now.")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _check_machine(target: Target, proc: Path) -> None:
+    try:
+        boot_id = (proc / "sys/kernel/random/boot_id").read_text("ascii").strip()
+        namespace = os.stat(proc / "self/ns/pid").st_ino
+    except OSError as error:
+        raise Refused(f"This machine cannot be told from another: {error}.") from error
+    if boot_id != target.boot_id:
+        raise Refused(f"{target} is of another machine, or of a time before this boot.")
+    if target.pid_namespace is None or int(target.pid_namespace) != namespace:
+        raise Refused(f"{target} is of another pid namespace: its number means another process here.")
+
+
+def _start_boottime_ns(target: Target, proc: Path) -> int:
+    try:
+        stat = (proc / str(target.pid) / "stat").read_bytes()
+    except OSError:
+        raise Refused(f"{target} has ended.") from None
+    # field 22; comm, the second, may hold anything, spaces and parentheses too
+    return int(stat[stat.rindex(b")") + 2 :].split()[19]) * _NANOSECONDS_PER_TICK
+
+
+def signals() -> list[tuple[str, int]]:
+    """Every signal's name and number, in the order of the numbers; of the real-time ones the first and the last."""
+    return [(entry.name, int(entry)) for entry in sorted(signal.Signals)]

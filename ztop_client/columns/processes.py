@@ -1,0 +1,103 @@
+"""The columns of the process screen, in their order."""
+
+from collections.abc import Callable
+
+from ztop_client.columns.column import Align, Attribute, Column, ProcessTable, Value, cell, memory_share, rate, total
+from ztop_client.formats import bytes_text, label_text, percent_text, time_text
+from ztop_protocol.frame import Cell, Key
+
+_PROCESSES = frozenset({"processes"})
+_WITH_MEMORY = frozenset({"processes", "memory"})
+
+_GIBIBYTE = 1 << 30
+_STATES = {"R": "running", "D": "blocked", "T": "stopped", "t": "stopped", "Z": "zombie", "X": "zombie"}
+
+
+def _plain(_value: Cell) -> str:
+    return "text"
+
+
+def _always(name: str) -> Attribute:
+    return lambda _value: name
+
+
+def _heat(warm: float, hot: float) -> Attribute:
+    def attribute(value: Cell) -> str:
+        if not value:
+            return "dim"
+        return "hot" if float(value) >= hot else "warm" if float(value) >= warm else "text"
+
+    return attribute
+
+
+def _size(value: Cell) -> str:
+    if not value:
+        return "dim"
+    return "large" if float(value) >= _GIBIBYTE else "text"
+
+
+def _nice(value: Cell) -> str:
+    if not value:
+        return "dim"
+    return "high_priority" if float(value) < 0 else "low_priority"
+
+
+def _state(value: Cell) -> str:
+    return _STATES.get(str(value), "dim")
+
+
+def _user(own: str) -> Attribute:
+    def attribute(value: Cell) -> str:
+        return "own_user" if value == own else "root_user" if value == "root" else "other_user"
+
+    return attribute
+
+
+def _priority_text(value: Cell) -> str:
+    # the kernel gives -100 for the highest real-time priority
+    return "RT" if isinstance(value, int) and value <= -100 else label_text(value)
+
+
+def _column(
+    name: str, title: str, width: int, value: Value, form: Callable[[Cell], str], attribute: Attribute, text: str,
+    *, align: Align = Align.RIGHT, descending: bool = True, sections: frozenset[str] = _PROCESSES,
+) -> Column:  # fmt: skip
+    return Column(name, title, width, align, value, form, attribute, descending, sections, text)
+
+
+def _of(name: str) -> Value:
+    return cell("processes", name)
+
+
+def main_columns(own_user: str) -> tuple[Column, ...]:
+    """The view Main. ``own_user`` is told apart in the column USER."""
+    return (
+        _column("pid", "PID", 7, _of("pid"), label_text, _always("pid"), "process id", descending=False),
+        _column("user", "USER", 9, _of("user"), label_text, _user(own_user), "effective user",
+                align=Align.LEFT, descending=False),
+        _column("priority", "PRI", 3, _of("priority"), _priority_text, _always("dim"), "kernel priority",
+                descending=False),
+        _column("nice", "NI", 3, _of("nice"), label_text, _nice, "nice value", descending=False),
+        _column("virtual_bytes", "VIRT", 5, _of("virtual_bytes"), bytes_text, _always("dim"), "virtual memory"),
+        _column("rss_bytes", "RES", 5, _of("rss_bytes"), bytes_text, _size, "resident memory"),
+        _column("shared_bytes", "SHR", 5, _of("shared_bytes"), bytes_text, _always("dim"), "shared resident memory"),
+        _column("state", "S", 1, _of("state"), label_text, _state, "state: the kernel's letter",
+                align=Align.LEFT, descending=False),
+        _column("cpu_percent", "CPU%", 5, rate("processes", "cpu_percent"), percent_text, _heat(25, 75),
+                "CPU time, 100 is one core"),
+        _column("memory_percent", "MEM%", 5, memory_share("rss_bytes"), percent_text, _heat(10, 30),
+                "resident memory, of the machine's", sections=_WITH_MEMORY),
+        _column("cpu_time_ns", "TIME+", 8, total("processes", "user_time_ns", "system_time_ns"), time_text, _plain,
+                "CPU time since it started"),
+        _column("command_line", "Command", 0, command, label_text, _plain, "command line",
+                align=Align.LEFT, descending=False),
+    )  # fmt: skip
+
+
+_command_line = cell("processes", "command_line")
+_comm = cell("processes", "comm")
+
+
+def command(table: ProcessTable, key: Key) -> Cell:
+    """The command line; the name where there is none (kernel threads, zombies)."""
+    return _command_line(table, key) or _comm(table, key)

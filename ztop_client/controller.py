@@ -1,0 +1,210 @@
+"""What the keys do: from an action of the table of keys to the view, a dialog, or an act on a process."""
+
+import signal
+from collections.abc import Callable, Sequence
+
+from ztop_client.actions import Refused, Target, send_signal, signals, target
+from ztop_client.columns.column import Column
+from ztop_client.glyphs import Glyphs
+from ztop_client.keys import Action, action_of
+from ztop_client.text import printable
+from ztop_client.view import View
+from ztop_client.widgets.dialogs import Choice, Menu, Question
+from ztop_client.widgets.footer import Prompt
+from ztop_client.widgets.help import help_page
+from ztop_client.widgets.screen import Screen
+
+_SCROLL_CELLS = 8
+
+
+class Controller:
+    """Acts on the view and the screen. What concerns the source, the terminal and the end is asked of the caller.
+
+    ``change_interval`` is given the sign of the change and answers with a sentence about what holds now.
+    """
+
+    def __init__(
+        self,
+        view: View,
+        screen: Screen,
+        glyphs: Glyphs,
+        *,
+        quit: Callable[[], None],
+        redraw: Callable[[], None],
+        resume: Callable[[], None],
+        change_interval: Callable[[int], str],
+    ) -> None:
+        self._view = view
+        self._screen = screen
+        self._glyphs = glyphs
+        self._resume = resume
+        self._change_interval = change_interval
+        self._search = ""
+        self._acts: dict[Action, Callable[[], None]] = {
+            Action.UP: lambda: view.move(-1),
+            Action.DOWN: lambda: view.move(1),
+            Action.PAGE_UP: lambda: view.move(-view.page),
+            Action.PAGE_DOWN: lambda: view.move(view.page),
+            Action.HOME: lambda: view.move(-len(view.keys)),
+            Action.END: lambda: view.move(len(view.keys)),
+            Action.LEFT: lambda: view.scroll_by(-_SCROLL_CELLS),
+            Action.RIGHT: lambda: view.scroll_by(_SCROLL_CELLS),
+            Action.HELP: lambda: screen.open(help_page(glyphs)),
+            Action.QUIT: quit,
+            Action.SORT_CPU: lambda: view.order_by("cpu_percent"),
+            Action.SORT_MEMORY: lambda: view.order_by("memory_percent"),
+            Action.SORT_TIME: lambda: view.order_by("cpu_time_ns"),
+            Action.SORT_PID: lambda: view.order_by("pid"),
+            Action.SORT_MENU: self._open_sort_menu,
+            Action.INVERT: view.invert,
+            Action.SEARCH: self._open_search,
+            Action.FILTER: self._open_filter,
+            Action.TREE: view.toggle_tree,
+            Action.FOLD: view.fold,
+            Action.FOLD_ALL: view.fold_all,
+            Action.USER: self._open_user_menu,
+            Action.KERNEL_THREADS: view.toggle_kernel_threads,
+            Action.FULL_PATH: self._toggle_full_path,
+            Action.FOLLOW: self._toggle_follow,
+            Action.PAUSE: self._toggle_pause,
+            Action.SLOWER: lambda: self._say(self._change_interval(1)),
+            Action.FASTER: lambda: self._say(self._change_interval(-1)),
+            Action.TAG: view.tag,
+            Action.TAG_CHILDREN: view.tag_descendants,
+            Action.UNTAG: view.tagged.clear,
+            Action.SIGNAL: self._open_signal_menu,
+            Action.CANCEL: self._cancel,
+            Action.REDRAW: redraw,
+        }
+
+    def key(self, key: str) -> None:
+        """A key that no dialog took."""
+        self._screen.message = None
+        if self._screen.prompt is not None and self._prompt_key(self._screen.prompt, key):
+            return
+        action = action_of(key)
+        if action is not None:
+            self.act(action)
+
+    def act(self, action: Action) -> None:
+        """Does what a key or a button asks for."""
+        self._acts[action]()
+
+    def heading(self, column: Column) -> None:
+        """Sorts by a column; once more inverts."""
+        self._view.sort_by(column)
+
+    def _say(self, sentence: str) -> None:
+        self._screen.message = sentence
+
+    # search and filter: typed into the bottom line, with effect at every letter
+
+    def _open_search(self) -> None:
+        self._screen.prompt = Prompt("Search", self._search)
+
+    def _open_filter(self) -> None:
+        self._screen.prompt = Prompt("Filter", self._view.filter_text)
+
+    def _prompt_key(self, prompt: Prompt, key: str) -> bool:
+        """Whether the key was for the prompt."""
+        is_filter = prompt.label == "Filter"
+        if prompt.handle(key):
+            if is_filter:
+                self._view.filter_by(prompt.text)
+            else:
+                self._search = prompt.text
+                found = self._view.search(prompt.text)
+                prompt.note = "" if found or not prompt.text else "not found"
+        elif key == "f3" and not is_filter:
+            prompt.note = "" if self._view.search(prompt.text, again=True) else "not found"
+        elif key == "esc":
+            self._screen.prompt = None
+            if is_filter:
+                self._view.filter_by("")
+        elif key in ("enter", "f4"):
+            self._screen.prompt = None
+        else:
+            # the arrows still move; any other action leaves the prompt first
+            if action_of(key) not in (Action.UP, Action.DOWN, Action.PAGE_UP, Action.PAGE_DOWN):
+                self._screen.prompt = None
+            return False
+        return True
+
+    def _cancel(self) -> None:
+        if self._view.filter_text:
+            self._view.filter_by("")
+        elif self._view.user is not None:
+            self._view.show_user(None)
+
+    # menus
+
+    def _open_sort_menu(self) -> None:
+        columns = self._view.columns
+        choices = [Choice(f"{column.title.ljust(9)}{column.help}", column.name) for column in columns]
+        self._screen.open(Menu("Sort by", choices, columns.index(self._view.sort), self._view.order_by))
+
+    def _open_user_menu(self) -> None:
+        users = self._view.users()
+        choices = [Choice[str | None]("everyone", None)] + [Choice[str | None](printable(user), user) for user in users]
+        shown = self._view.user
+        chosen = 0 if shown not in users else 1 + users.index(shown)
+        self._screen.open(Menu("Processes of", choices, chosen, self._view.show_user))
+
+    # switches
+
+    def _toggle_full_path(self) -> None:
+        self._view.full_path = not self._view.full_path
+
+    def _toggle_follow(self) -> None:
+        self._view.follow = not self._view.follow
+        self._mark()
+
+    def _toggle_pause(self) -> None:
+        self._view.paused = not self._view.paused
+        self._mark()
+        if not self._view.paused:
+            self._resume()
+
+    def _mark(self) -> None:
+        title, view = self._screen.title, self._view
+        marks = (*(("PAUSED",) if view.paused else ()), *(("FOLLOW",) if view.follow else ()))
+        self._screen.title = type(title)(title.source, title.lost, marks)
+
+    # signals
+
+    def _open_signal_menu(self) -> None:
+        """The processes are fixed now: what happens on the screen meanwhile changes nothing about them."""
+        if self._view.table is None:
+            return
+        try:
+            targets = [target(self._view.table.frame, key) for key in self._view.targets()]
+        except Refused as refusal:
+            self._say(str(refusal))
+            return
+        if not targets:
+            return
+        offered = signals()
+        choices = [Choice(f"{number:2d} {name}", number) for name, number in offered]
+        chosen = next(place for place, (_, number) in enumerate(offered) if number == signal.SIGTERM)
+        title = f"Signal to {_named(targets[0]) if len(targets) == 1 else f'{len(targets)} processes'}"
+        self._screen.open(Menu(title, choices, chosen, lambda number: self._confirm(number, targets)))
+
+    def _confirm(self, number: int, targets: Sequence[Target]) -> None:
+        name = signal.Signals(number).name
+        lines = [f"Send {name} to:", *(f"  {_named(target)}" for target in targets)]
+        self._screen.open(Question("Sure?", lines, lambda: self._send(number, targets)))
+
+    def _send(self, number: int, targets: Sequence[Target]) -> None:
+        refusals: list[str] = []
+        for one in targets:
+            try:
+                send_signal(one, number)
+            except Refused as refusal:
+                refusals.append(str(refusal))
+        name, hit = signal.Signals(number).name, len(targets) - len(refusals)
+        sent = f"{name} sent to {_named(targets[0]) if len(targets) == 1 else f'{hit} processes'}."
+        self._say(" ".join([*([sent] if hit else []), *refusals]))
+
+
+def _named(target: Target) -> str:
+    return printable(str(target))

@@ -1,0 +1,130 @@
+"""Every key of the process screen, once: the help screen, the bottom bar and the documentation derive from this.
+
+In the tree, htop folds with ``+`` and ``-``; here those change the refresh interval as htop's own ``-d`` does,
+and ``=`` (htop's alias) folds and unfolds.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """What a key, a button or a click asks for."""
+
+    UP = "up"
+    DOWN = "down"
+    PAGE_UP = "page up"
+    PAGE_DOWN = "page down"
+    HOME = "home"
+    END = "end"
+    LEFT = "left"
+    RIGHT = "right"
+    HELP = "help"
+    QUIT = "quit"
+    SORT_CPU = "sort by CPU"
+    SORT_MEMORY = "sort by memory"
+    SORT_TIME = "sort by time"
+    SORT_PID = "sort by pid"
+    SORT_MENU = "choose the sort column"
+    INVERT = "invert the order"
+    SEARCH = "search"
+    FILTER = "filter"
+    TREE = "tree"
+    FOLD = "fold"
+    FOLD_ALL = "fold all"
+    USER = "user"
+    KERNEL_THREADS = "kernel threads"
+    FULL_PATH = "full path"
+    FOLLOW = "follow"
+    PAUSE = "pause"
+    SLOWER = "slower"
+    FASTER = "faster"
+    TAG = "tag"
+    TAG_CHILDREN = "tag with children"
+    UNTAG = "untag"
+    SIGNAL = "signal"
+    CANCEL = "cancel"
+    REDRAW = "redraw"
+
+
+class Group(StrEnum):
+    """The headings of the help screen."""
+
+    MOVE = "Move"
+    ORDER = "Order"
+    SHOW = "Show"
+    ACT = "Act"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One line of the table: the keys as urwid names them, and what they do. ``button`` puts it in the bottom bar."""
+
+    keys: tuple[str, ...]
+    action: Action
+    group: Group
+    help: str
+    button: str | None = None
+
+
+BINDINGS: tuple[Binding, ...] = (
+    Binding(("f1", "h", "?"), Action.HELP, Group.SHOW, "this help", "Help"),
+    Binding(("up", "ctrl p"), Action.UP, Group.MOVE, "one line up"),
+    Binding(("down", "ctrl n"), Action.DOWN, Group.MOVE, "one line down"),
+    Binding(("page up",), Action.PAGE_UP, Group.MOVE, "one page up"),
+    Binding(("page down",), Action.PAGE_DOWN, Group.MOVE, "one page down"),
+    Binding(("home", "ctrl a"), Action.HOME, Group.MOVE, "to the first process"),
+    Binding(("end", "ctrl e"), Action.END, Group.MOVE, "to the last process"),
+    Binding(("left",), Action.LEFT, Group.MOVE, "scroll the command line to the left"),
+    Binding(("right",), Action.RIGHT, Group.MOVE, "scroll the command line to the right"),
+    Binding(("f3", "/"), Action.SEARCH, Group.MOVE, "search as you type; F3 again: the next one", "Search"),
+    Binding(("f4", "\\"), Action.FILTER, Group.SHOW, "show only what contains a text; Esc clears it", "Filter"),
+    Binding(("f5", "t"), Action.TREE, Group.SHOW, "tree of parents and children", "Tree"),
+    Binding(("=",), Action.FOLD, Group.SHOW, "in the tree: fold or unfold the children"),
+    Binding(("*",), Action.FOLD_ALL, Group.SHOW, "in the tree: fold or unfold everything"),
+    Binding(("f6", "<", ">"), Action.SORT_MENU, Group.ORDER, "choose the sort column", "Sort"),
+    Binding(("P",), Action.SORT_CPU, Group.ORDER, "sort by CPU%"),
+    Binding(("M",), Action.SORT_MEMORY, Group.ORDER, "sort by MEM%"),
+    Binding(("T",), Action.SORT_TIME, Group.ORDER, "sort by TIME+"),
+    Binding(("N",), Action.SORT_PID, Group.ORDER, "sort by PID"),
+    Binding(("I",), Action.INVERT, Group.ORDER, "invert the order"),
+    Binding(("u",), Action.USER, Group.SHOW, "show one user's processes"),
+    Binding(("K",), Action.KERNEL_THREADS, Group.SHOW, "hide or show kernel threads"),
+    Binding(("p",), Action.FULL_PATH, Group.SHOW, "program with or without its path"),
+    Binding(("F",), Action.FOLLOW, Group.MOVE, "the selection follows its process"),
+    Binding(("Z",), Action.PAUSE, Group.SHOW, "pause: keep what is on the screen"),
+    Binding(("+",), Action.FASTER, Group.SHOW, "refresh faster"),
+    Binding(("-",), Action.SLOWER, Group.SHOW, "refresh slower"),
+    Binding((" ",), Action.TAG, Group.ACT, "tag the process"),
+    Binding(("c",), Action.TAG_CHILDREN, Group.ACT, "tag the process and its descendants"),
+    Binding(("U",), Action.UNTAG, Group.ACT, "untag everything"),
+    Binding(("f9", "k"), Action.SIGNAL, Group.ACT, "send a signal to the tagged, or to the selected", "Kill"),
+    Binding(("esc",), Action.CANCEL, Group.SHOW, "leave a dialog, clear the filter"),
+    Binding(("ctrl l",), Action.REDRAW, Group.SHOW, "draw the whole screen again"),
+    Binding(("f10", "q"), Action.QUIT, Group.SHOW, "quit", "Quit"),
+)
+
+ACTION_OF: dict[str, Action] = {key: binding.action for binding in BINDINGS for key in binding.keys}
+
+
+def action_of(key: str) -> Action | None:
+    """What ``key`` asks for on the process screen."""
+    return ACTION_OF.get(key)
+
+
+_NAMES = {
+    " ": "Space", "up": "↑", "down": "↓", "left": "←", "right": "→", "page up": "PgUp", "page down": "PgDn",
+    "home": "Home", "end": "End", "esc": "Esc",
+}  # fmt: skip
+_ASCII_NAMES = {"up": "Up", "down": "Down", "left": "Left", "right": "Right"}
+
+
+def key_name(key: str, ascii_only: bool = False) -> str:
+    """How people call a key: ``f1`` is F1, ``ctrl l`` is Ctrl-L."""
+    if ascii_only and key in _ASCII_NAMES:
+        return _ASCII_NAMES[key]
+    if key in _NAMES:
+        return _NAMES[key]
+    if key.startswith("ctrl "):
+        return "Ctrl-" + key.removeprefix("ctrl ").upper()
+    return key.upper() if len(key) > 1 and key.startswith("f") else key

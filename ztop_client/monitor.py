@@ -1,0 +1,176 @@
+"""The running screen: a source of frames, a terminal, and the loop between them.
+
+Nothing is drawn but for a reason: a frame, a key, a click, a resize, or the seconds of a lost connection.
+"""
+
+import os
+import pwd
+import signal
+import time
+from types import FrameType
+from typing import Any
+
+import urwid
+
+from ztop_client.columns.column import process_table
+from ztop_client.columns.processes import main_columns
+from ztop_client.controller import Controller
+from ztop_client.sources.source import Source
+from ztop_client.terminal import Terminal, TerminalGone
+from ztop_client.view import View
+from ztop_client.widgets.header import Title
+from ztop_client.widgets.screen import Screen
+
+MAINTAIN_SECONDS = 0.25
+"""How often a source that is not connected is asked to try again."""
+_LATE_FRAMES = 3
+_PATIENCE_SECONDS = 2.0
+INTERVALS_TICKS = (1, 2, 3, 5, 10, 15, 30, 60)
+"""What + and - choose from."""
+
+
+def watch(source: Source, ticks: int = 1) -> int:
+    """Shows ``source`` on the terminal until the user quits; the exit status. Closes nothing."""
+    monitor = Monitor(source, Terminal(), ticks)
+    signals = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        monitor.run()
+    except KeyboardInterrupt:
+        pass
+    except (TerminalGone, urwid.InputClosedError):
+        return 1
+    except OSError:
+        # a read of a terminal that hung up
+        if os.isatty(0):
+            raise
+        return 1
+    finally:
+        for number, before in signals.items():
+            signal.signal(number, before)
+    return 0
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise urwid.ExitMainLoop
+
+
+class Monitor:
+    """Everything that is on the screen, and what moves it."""
+
+    def __init__(self, source: Source, terminal: Terminal, ticks: int = 1) -> None:
+        self._source = source
+        self._terminal = terminal
+        self._ticks = ticks
+        self._watched: int | None = None
+        self._alarm: Any = None
+        self._late_after = time.monotonic() + _PATIENCE_SECONDS
+        self._expected_seconds = 1.0
+        self._view = View(main_columns(_own_user()), terminal.glyphs)
+        self._screen = Screen(self._view, Title(source.title), terminal.glyphs)
+        self._screen.handler = Controller(
+            self._view,
+            self._screen,
+            terminal.glyphs,
+            quit=_quit,
+            redraw=terminal.clear,
+            resume=self._show,
+            change_interval=self._change_interval,
+        )
+        self._loop = urwid.MainLoop(
+            self._screen, screen=terminal, event_loop=urwid.SelectEventLoop(), handle_mouse=True
+        )
+
+    def run(self) -> None:
+        """Runs until the user quits. Raises what ends it otherwise."""
+        self._show()
+        self._follow_source()
+        self._loop.run()
+
+    def _readable(self) -> None:
+        if self._source.receive():
+            self._arrived()
+        self._follow_source()
+
+    def _arrived(self) -> None:
+        pair = self._source.latest()
+        if pair is None:
+            return
+        before = self._view.table
+        if before is not None and before.frame.boot_id == pair.current.boot_id and not self._view.paused:
+            passed = (pair.current.boottime_ns - before.frame.boottime_ns) / 1e9
+            self._expected_seconds = min(max(passed, 0.1), 60 * len(INTERVALS_TICKS))
+        self._late_after = time.monotonic() + self._patience()
+        if not self._view.paused:
+            self._show()
+
+    def _show(self) -> None:
+        """Puts the newest frame on the screen."""
+        pair = self._source.latest()
+        if pair is None:
+            return
+        self._view.show(process_table(pair.previous, pair.current, self._view.columns))
+        self._screen.show(pair.previous, pair.current)
+
+    def _follow_source(self) -> None:
+        """After whatever may have changed the source's connection: its descriptor, the title, the next look at it."""
+        descriptor = self._source.fileno()
+        if descriptor != self._watched:
+            if self._watched is not None:
+                self._loop.event_loop.remove_watch_file(self._watched)
+            if descriptor is not None:
+                self._loop.event_loop.watch_file(descriptor, self._readable)
+            self._watched = descriptor
+        lost = self._lost()
+        title = self._screen.title
+        if (title.source, title.lost) != (self._source.title, lost):
+            self._screen.title = Title(self._source.title, lost, title.marks)
+            self._screen.changed()
+        if self._alarm is not None:
+            self._loop.remove_alarm(self._alarm)
+        wait = MAINTAIN_SECONDS if lost else max(self._late_after - time.monotonic(), MAINTAIN_SECONDS)
+        self._alarm = self._loop.set_alarm_in(wait, self._look_after)
+
+    def _look_after(self, _loop: object, _data: object) -> None:
+        self._alarm = None
+        self._source.maintain()
+        if self._source.fileno() is not None and self._source.receive():
+            self._arrived()
+        self._follow_source()
+
+    def _lost(self) -> str | None:
+        """Why no frames come, and for how long; None while they do."""
+        status, now = self._source.status(), time.monotonic()
+        if not status.live:
+            reason = f": {status.reason}" if status.reason else ""
+            return f"reconnecting, {now - status.since_monotonic:.0f} s{reason}"
+        if now > self._late_after:
+            if self._source.latest() is None:
+                return "waiting for the first frame"
+            return f"no frame for {now - self._late_after + self._patience():.0f} s"
+        return None
+
+    def _patience(self) -> float:
+        """Seconds without a frame before they are missed."""
+        return _LATE_FRAMES * self._expected_seconds + _PATIENCE_SECONDS
+
+    def _change_interval(self, change: int) -> str:
+        place = min(range(len(INTERVALS_TICKS)), key=lambda place: abs(INTERVALS_TICKS[place] - self._ticks))
+        ticks = INTERVALS_TICKS[max(0, min(place + change, len(INTERVALS_TICKS) - 1))]
+        if ticks != self._ticks:
+            self._source.set_interval(ticks)
+            self._expected_seconds *= ticks / self._ticks
+            self._late_after = time.monotonic() + self._patience()
+            self._ticks = ticks
+            self._follow_source()
+        return f"A frame every {ticks} ticks of ztopd." if ticks > 1 else "A frame at every tick of ztopd."
+
+
+def _own_user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def _quit() -> None:
+    raise urwid.ExitMainLoop

@@ -1,0 +1,236 @@
+"""What a person is looking at: order, filter, selection, tags, tree. Pure: no terminal, no source."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from ztop_client.columns.column import Column, ProcessTable
+from ztop_client.glyphs import Glyphs
+from ztop_client.tree import arranged
+from ztop_protocol.frame import Cell, Key, Row
+from ztop_protocol.processes import contains
+from ztop_protocol.schema import PROCESSES
+
+_USER = PROCESSES.position["user"]
+_KERNEL_THREAD = PROCESSES.position["kernel_thread"]
+_PPID = PROCESSES.position["ppid"]
+
+
+@dataclass(slots=True)
+class View:
+    """The state of the process screen. Change it through its methods: they keep the rest in step.
+
+    ``keys`` are the rows that pass the filters, in order; ``cursor`` is a place in them. The selection stays on
+    its line of the screen while processes are sorted past it; with ``follow`` it stays with its process.
+    """
+
+    columns: tuple[Column, ...]
+    glyphs: Glyphs
+    sort: Column = field(init=False)
+    descending: bool = True
+    filter_text: str = ""
+    user: str | None = None
+    kernel_threads: bool = True
+    full_path: bool = True
+    follow: bool = False
+    tree: bool = False
+    paused: bool = False
+    folded: set[Key] = field(default_factory=set)
+    tagged: set[Key] = field(default_factory=set)
+    table: ProcessTable | None = None
+    keys: list[Key] = field(default_factory=list)
+    prefixes: dict[Key, str] = field(default_factory=dict)
+    cursor: int = 0
+    top: int = 0
+    scroll: int = 0
+    page: int = 1
+    """Rows of the last :meth:`window`."""
+
+    def __post_init__(self) -> None:
+        self.sort = next((column for column in self.columns if column.name == "cpu_percent"), self.columns[0])
+
+    @property
+    def selected(self) -> Key | None:
+        """The row under the cursor; None in an empty table."""
+        return self.keys[self.cursor] if self.cursor < len(self.keys) else None
+
+    def targets(self) -> list[Key]:
+        """What an action is for: the tagged rows, else the selected one."""
+        if self.tagged:
+            return sorted(self.tagged, key=lambda key: key[0])  # type: ignore[arg-type,return-value]
+        return [] if self.selected is None else [self.selected]
+
+    def show(self, table: ProcessTable) -> None:
+        """A new frame. Tags and folds of processes that ended go."""
+        self.table = table
+        self.tagged &= table.processes.keys()
+        self.folded &= table.processes.keys()
+        self._arrange(keep=self.follow)
+
+    def _arrange(self, keep: bool) -> None:
+        """Filters and sorts again; ``keep`` the selected process selected, else the selected line."""
+        if self.table is None:
+            return
+        selected = self.selected
+        items = list(self.table.processes.items())
+        for test in self._tests():
+            items = [item for item in items if test(item[1])]
+        self.keys = ordered([key for key, _ in items], self.table, self.sort, self.descending)
+        self.prefixes = {}
+        if self.tree:
+            rows = self.table.processes
+            self.keys, self.prefixes = arranged(self.keys, lambda key: rows[key][_PPID], self.folded, self.glyphs)
+        if keep and selected is not None and selected in self.table.processes:
+            self._select(selected)
+        self.cursor = max(0, min(self.cursor, len(self.keys) - 1))
+
+    def _tests(self) -> list[Callable[[Row], bool]]:
+        tests: list[Callable[[Row], bool]] = []
+        if not self.kernel_threads:
+            tests.append(lambda row: not row[_KERNEL_THREAD])
+        if self.user is not None:
+            tests.append(lambda row: row[_USER] == self.user)
+        if self.filter_text:
+            tests.append(contains(self.filter_text))
+        return tests
+
+    def _select(self, key: Key) -> None:
+        try:
+            self.cursor = self.keys.index(key)
+        except ValueError:
+            return
+
+    def window(self, height: int) -> list[Key]:
+        """The rows that a table of ``height`` lines shows; scrolls so that the cursor is among them."""
+        self.page = max(height, 1)
+        self.top = max(0, min(self.top, len(self.keys) - self.page))
+        if self.cursor < self.top:
+            self.top = self.cursor
+        elif self.cursor >= self.top + self.page:
+            self.top = self.cursor - self.page + 1
+        return self.keys[self.top : self.top + max(height, 0)]
+
+    def move(self, lines: int) -> None:
+        """The cursor down, or up."""
+        self.cursor = max(0, min(self.cursor + lines, len(self.keys) - 1))
+
+    def roll(self, lines: int) -> None:
+        """Scrolls without moving the selection, until it would leave the window."""
+        self.top = max(0, min(self.top + lines, len(self.keys) - self.page))
+        self.cursor = max(self.top, min(self.cursor, self.top + self.page - 1, max(len(self.keys) - 1, 0)))
+
+    def point(self, line: int) -> bool:
+        """Selects the row at a line of the window; False where there is none."""
+        if not self.top + line < len(self.keys):
+            return False
+        self.cursor = self.top + line
+        return True
+
+    def scroll_by(self, cells: int) -> None:
+        """The command lines to the left (positive) or to the right."""
+        self.scroll = max(0, self.scroll + cells)
+
+    def sort_by(self, column: Column) -> None:
+        """Sorts by ``column`` in its natural direction; once more inverts, as a click on a heading does."""
+        self.descending = not self.descending if column is self.sort else column.descending
+        self.sort = column
+        self._arrange(keep=self.follow)
+
+    def order_by(self, name: str) -> None:
+        """Sorts by the column of that name in its natural direction."""
+        column = next(column for column in self.columns if column.name == name)
+        self.sort, self.descending = column, column.descending
+        self._arrange(keep=self.follow)
+
+    def invert(self) -> None:
+        """The other direction."""
+        self.descending = not self.descending
+        self._arrange(keep=self.follow)
+
+    def filter_by(self, text: str) -> None:
+        """Shows only the processes whose name, command line or user contains ``text``."""
+        self.filter_text = text
+        self._arrange(keep=True)
+
+    def show_user(self, user: str | None) -> None:
+        """Shows one user's processes, or everyone's."""
+        self.user = user
+        self._arrange(keep=True)
+
+    def toggle_kernel_threads(self) -> None:
+        """Hides or shows the kernel's own threads."""
+        self.kernel_threads = not self.kernel_threads
+        self._arrange(keep=True)
+
+    def toggle_tree(self) -> None:
+        """List or tree."""
+        self.tree = not self.tree
+        self._arrange(keep=True)
+
+    def fold(self) -> None:
+        """Hides or shows the descendants of the selected process."""
+        if self.tree and self.selected is not None:
+            self.folded ^= {self.selected}
+            self._arrange(keep=True)
+
+    def fold_all(self) -> None:
+        """Folds every process that has a parent in the table, or unfolds all."""
+        if self.tree and self.table is not None:
+            self.folded = set() if self.folded else set(self.table.processes)
+            self._arrange(keep=True)
+
+    def tag(self) -> None:
+        """Tags or untags the selected process and goes to the next, as htop does."""
+        if self.selected is not None:
+            self.tagged ^= {self.selected}
+            self.move(1)
+
+    def tag_descendants(self) -> None:
+        """Tags the selected process and all that descend from it."""
+        if self.selected is None or self.table is None:
+            return
+        children: dict[Cell, list[Key]] = {}
+        for key, row in self.table.processes.items():
+            children.setdefault(row[_PPID], []).append(key)
+        waiting = [self.selected]
+        while waiting:
+            key = waiting.pop()
+            if key not in self.tagged or key == self.selected:
+                self.tagged.add(key)
+                waiting += (child for child in children.get(key[0], ()) if child not in self.tagged)
+
+    def search(self, text: str, again: bool = False) -> bool:
+        """Selects the next process that contains ``text``, from the cursor on and around; False if none does."""
+        if not text or self.table is None:
+            return False
+        matches, rows, count = contains(text), self.table.processes, len(self.keys)
+        for step in range(1 if again else 0, count + 1):
+            place = (self.cursor + step) % count
+            if matches(rows[self.keys[place]]):
+                self.cursor = place
+                return True
+        return False
+
+    def users(self) -> list[str]:
+        """Everyone who has a process."""
+        if self.table is None:
+            return []
+        return sorted({str(row[_USER]) for row in self.table.processes.values() if row[_USER] is not None})
+
+
+def ordered(keys: Iterable[Key], table: ProcessTable, column: Column, descending: bool) -> list[Key]:
+    """The keys by the column's values. What has none comes last either way; ties go to the lower pid."""
+    by_pid = sorted(keys)
+    value = column.value
+    values: dict[Key, Cell] = {}
+    unknown: list[Key] = []
+    for key in by_pid:
+        values[key] = cell = value(table, key)
+        if cell is None:
+            unknown.append(key)
+    known = by_pid
+    if unknown:
+        known = [key for key in by_pid if values[key] is not None]
+    if known and isinstance(values[known[0]], str):
+        values = {key: str(values[key]).casefold() for key in known}
+    known.sort(key=values.__getitem__, reverse=descending)  # type: ignore[arg-type]
+    return known + unknown

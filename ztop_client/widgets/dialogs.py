@@ -1,0 +1,195 @@
+"""Boxes over the screen: a menu to choose from, a question, a page of text."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from ztop_client.glyphs import Glyphs
+from ztop_client.widgets.canvas import Line, Piece, cells, draw
+
+T = TypeVar("T")
+
+
+class Dialog(Protocol):
+    """A box. It takes every key while it is open; a handler returns False to close it."""
+
+    def box(self, width: int, height: int, glyphs: Glyphs) -> list[Line]:
+        """The box, no larger than this; all its lines are equally wide."""
+
+    def key(self, key: str) -> bool:
+        """A key was pressed."""
+
+    def click(self, x: int, y: int) -> bool:
+        """The first mouse button was pressed at a cell of the box as it was drawn last."""
+
+    def roll(self, lines: int) -> bool:
+        """The wheel was turned."""
+
+
+def _frame(
+    title: str, rows: Sequence[Sequence[Piece]], inner: int, glyphs: Glyphs, foot: str = "", selected: int | None = None
+) -> list[Line]:
+    top_left, top_right, bottom_left, bottom_right, across, down = tuple(glyphs.box)
+    title = f" {title} "
+    head = [("box", top_left + across), ("box_title", title), ("box", across * (inner + 1 - len(title)) + top_right)]
+    foot = f" {foot} " if foot else ""
+    end = [("box", bottom_left + across), ("box_text", foot), ("box", across * (inner + 1 - len(foot)) + bottom_right)]
+    lines = [draw(head, inner + 4, glyphs, "box")]
+    for place, row in enumerate(rows):
+        if place == selected:
+            inside = draw([("box_selected", " " + "".join(text for _, text in row))], inner + 2, glyphs, "box_selected")
+        else:
+            inside = draw([("box_text", " "), *row], inner + 2, glyphs, "box_text")
+        side: Line = draw([("box", down)], 1, glyphs, "box")
+        lines.append([*side, *inside, *side])
+    lines.append(draw(end, inner + 4, glyphs, "box"))
+    return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(Generic[T]):
+    """An item of a menu: what it is called, what it stands for."""
+
+    label: str
+    value: T
+
+
+class Menu(Generic[T]):
+    """A list to choose from with the arrows, the first letters, Enter or the mouse."""
+
+    def __init__(self, title: str, choices: Sequence[Choice[T]], chosen: int, done: Callable[[T], None]) -> None:
+        self._title = title
+        self._choices = choices
+        self._done = done
+        self._place = chosen
+        self._top = 0
+        self._page = 1
+        self._typed = ""
+
+    def box(self, width: int, height: int, glyphs: Glyphs) -> list[Line]:
+        self._page = max(min(len(self._choices), height - 2), 1)
+        widest = max([cells(glyphs.showable(choice.label)) for choice in self._choices] + [len(self._title) + 2, 24])
+        inner = max(min(widest + 1, width - 4), 1)
+        if self._place < self._top:
+            self._top = self._place
+        elif self._place >= self._top + self._page:
+            self._top = self._place - self._page + 1
+        shown = self._choices[self._top : self._top + self._page]
+        rows = [[("box_text", choice.label)] for choice in shown]
+        return _frame(self._title, rows, inner, glyphs, "Enter: choose  Esc: leave", self._place - self._top)
+
+    def key(self, key: str) -> bool:
+        last = len(self._choices) - 1
+        moves = {"up": -1, "down": 1, "page up": -self._page, "page down": self._page, "home": -last, "end": last}
+        if key == "enter":
+            return self._choose()
+        if key in ("esc", "q", "f10"):
+            return False
+        if key in moves:
+            self._move(moves[key])
+            self._typed = ""
+        elif len(key) == 1 and key.isprintable():
+            self._find(key)
+        return True
+
+    def click(self, x: int, y: int) -> bool:
+        place = self._top + y - 1
+        if not (0 < y <= self._page and place < len(self._choices)):
+            return True
+        self._place = place
+        return self._choose()
+
+    def roll(self, lines: int) -> bool:
+        self._move(lines)
+        return True
+
+    def _move(self, lines: int) -> None:
+        self._place = max(0, min(self._place + lines, len(self._choices) - 1))
+
+    def _choose(self) -> bool:
+        if self._choices:
+            self._done(self._choices[self._place].value)
+        return False
+
+    def _find(self, character: str) -> None:
+        for typed in (self._typed + character.casefold(), character.casefold()):
+            self._typed = typed
+            for place, choice in enumerate(self._choices):
+                words = choice.label.casefold().split()
+                if any(word.startswith((typed, "sig" + typed)) for word in words):
+                    self._place = place
+                    return
+
+
+class Question:
+    """Lines to read and a yes to give: only ``y`` and Enter mean it, everything else means no."""
+
+    def __init__(self, title: str, lines: Sequence[str], done: Callable[[], None]) -> None:
+        self._title = title
+        self._lines = lines
+        self._done = done
+        self._buttons = 0
+
+    def box(self, width: int, height: int, glyphs: Glyphs) -> list[Line]:
+        room = max(height - 4, 1)
+        lines = list(self._lines)
+        if len(lines) > room:
+            lines = [*lines[: room - 1], f"and {len(lines) - room + 1} more"]
+        inner = max(min(max([*(cells(line) for line in lines), len(self._title) + 2, 30]) + 1, width - 4), 1)
+        rows: list[list[Piece]] = [[("box_text", line)] for line in lines]
+        rows += [[], [("box_danger", "y"), ("box_text", " or Enter: yes   "), ("box_key", "n"), ("box_text", " no")]]
+        rows = rows[: max(height - 2, 1)]
+        self._buttons = len(rows)
+        return _frame(self._title, rows, inner, glyphs)
+
+    def key(self, key: str) -> bool:
+        if key in ("y", "Y", "enter"):
+            self._done()
+        return False
+
+    def click(self, x: int, y: int) -> bool:
+        if y != self._buttons:
+            return True
+        if x < 19:
+            self._done()
+        return False
+
+    def roll(self, lines: int) -> bool:
+        return True
+
+
+class Page:
+    """A text to read, longer than the screen if need be."""
+
+    def __init__(self, title: str, rows: Sequence[Sequence[Piece]]) -> None:
+        self._title = title
+        self._rows = rows
+        self._top = 0
+        self._page = 1
+
+    def box(self, width: int, height: int, glyphs: Glyphs) -> list[Line]:
+        self._page = max(min(len(self._rows), height - 2), 1)
+        widest = max(sum(cells(glyphs.showable(text)) for _, text in row) for row in self._rows)
+        inner = max(min(widest + 1, width - 4), 1)
+        self._move(0)
+        more = self._page < len(self._rows)
+        foot = "arrows: scroll  Esc: leave" if more else "Esc: leave"
+        return _frame(self._title, self._rows[self._top : self._top + self._page], inner, glyphs, foot)
+
+    def key(self, key: str) -> bool:
+        last = len(self._rows)
+        moves = {"up": -1, "down": 1, "page up": -self._page, "page down": self._page, "home": -last, "end": last}
+        if key not in moves:
+            return False
+        self._move(moves[key])
+        return True
+
+    def click(self, x: int, y: int) -> bool:
+        return False
+
+    def roll(self, lines: int) -> bool:
+        self._move(lines)
+        return True
+
+    def _move(self, lines: int) -> None:
+        self._top = max(0, min(self._top + lines, len(self._rows) - self._page))

@@ -1,0 +1,71 @@
+"""The bottom line: buttons, a prompt that is being typed into, or a message."""
+
+from dataclasses import dataclass
+
+from ztop_client.glyphs import Glyphs
+from ztop_client.keys import BINDINGS, Binding, key_name
+from ztop_client.text import printable
+from ztop_client.widgets.canvas import Line, Piece, cells, draw
+
+_BUTTONS: tuple[Binding, ...] = tuple(
+    sorted((binding for binding in BINDINGS if binding.button), key=lambda binding: int(binding.keys[0][1:]))
+)
+
+
+def button_bar(width: int, glyphs: Glyphs) -> Line:
+    """The buttons, function keys in their order."""
+    pieces: list[Piece] = []
+    for binding in _BUTTONS:
+        pieces += [("button_key", key_name(binding.keys[0])), ("button", _label(binding))]
+    return draw(pieces, width, glyphs, "button")
+
+
+def button_at(x: int) -> Binding | None:
+    """The button at the cell ``x``."""
+    right = 0
+    for binding in _BUTTONS:
+        right += len(key_name(binding.keys[0])) + len(_label(binding))
+        if x < right:
+            return binding
+    return None
+
+
+def _label(binding: Binding) -> str:
+    return f"{binding.button} ".ljust(7)
+
+
+@dataclass(slots=True)
+class Prompt:
+    """One line of text being typed. ``handle`` takes a key and says whether it was one for the text."""
+
+    label: str
+    text: str = ""
+    note: str = ""
+
+    def handle(self, key: str) -> bool:
+        """Types ``key``, or deletes; False for every other key."""
+        if key in ("backspace", "ctrl h"):
+            self.text = self.text[:-1]
+        elif key in ("ctrl u", "ctrl w"):
+            self.text = ""
+        elif len(key) == 1 and key.isprintable():
+            self.text += key
+        else:
+            return False
+        return True
+
+    def line(self, width: int, glyphs: Glyphs) -> Line:
+        """The prompt; of a long text, its end."""
+        label = f" {self.label}: "
+        shown = printable(self.text)
+        note = f"  {self.note} " if self.note else ""
+        room = max(width - len(label) - len(note) - 1, 1)
+        while cells(shown) > room:
+            shown = shown[1:]
+        pieces = [("button_key", label), ("prompt", shown), ("prompt", "_"), ("message", note)]
+        return draw(pieces, width, glyphs, "prompt")
+
+
+def message_line(text: str, width: int, glyphs: Glyphs) -> Line:
+    """One sentence."""
+    return draw([("message", f" {printable(text)}")], width, glyphs, "message")

@@ -1,0 +1,159 @@
+"""The whole screen as one widget: title, meters, table, bottom line, and the dialogs over them."""
+
+from typing import Protocol
+
+import urwid
+
+from ztop_client.columns.column import Column
+from ztop_client.glyphs import Glyphs
+from ztop_client.keys import Action
+from ztop_client.view import View
+from ztop_client.widgets.canvas import Line, LinesCanvas, overlay, solid
+from ztop_client.widgets.dialogs import Dialog
+from ztop_client.widgets.footer import Prompt, button_at, button_bar, message_line
+from ztop_client.widgets.header import Meters, Title, title_line
+from ztop_client.widgets.table import Table
+from ztop_protocol.frame import Frame
+
+_WHEEL_LINES = 3
+
+
+class Handler(Protocol):
+    """What is done about keys and clicks."""
+
+    def key(self, key: str) -> None:
+        """A key, while no dialog is open."""
+
+    def act(self, action: Action) -> None:
+        """A button of the bottom line was clicked."""
+
+    def heading(self, column: Column) -> None:
+        """A heading of the table was clicked."""
+
+
+class Screen(urwid.Widget):
+    """Draws what it was given last. Call :meth:`changed` after a change; until then the same canvas is handed out."""
+
+    _sizing = frozenset([urwid.BOX])
+    _selectable = True
+
+    def __init__(self, view: View, title: Title, glyphs: Glyphs) -> None:
+        super().__init__()
+        self.view = view
+        self.title = title
+        self.prompt: Prompt | None = None
+        self.message: str | None = None
+        self.handler: Handler | None = None
+        self._dialogs: list[Dialog] = []
+        self._glyphs = glyphs
+        self._frame: Frame | None = None
+        self._meters = Meters(glyphs)
+        self._table = Table(glyphs)
+        self._header: tuple[tuple[int, int], list[Line]] | None = None
+        self._table_place = (0, 0)
+        self._box_place = (0, 0, 0, 0)
+
+    def show(self, previous: Frame | None, current: Frame) -> None:
+        """A new frame for the title and the meters; the view is given its table apart."""
+        self._frame = current
+        self._meters.show(previous, current)
+        self._header = None
+        self.changed()
+
+    def changed(self) -> None:
+        """Something is to be drawn again."""
+        self._invalidate()
+
+    def open(self, dialog: Dialog) -> None:
+        """Opens a dialog over whatever is open."""
+        self._dialogs.append(dialog)
+        self.changed()
+
+    def render(self, size: tuple[int, int], focus: bool = False) -> LinesCanvas:  # type: ignore[override]
+        width, height = size
+        lines: list[Line] = []
+        if height >= 4:
+            lines.append(title_line(self._frame, self.title, width, self._glyphs))
+        lines += self._meter_lines(width, height)
+        foot = 1 if height >= 6 or self.prompt is not None or self.message is not None else 0
+        table_height = height - len(lines) - foot
+        self._table_place = (len(lines), table_height)
+        lines += self._table.lines(self.view, width, table_height)
+        if foot:
+            lines.append(self._foot(width))
+        if self._dialogs:
+            self._draw_dialog(lines, width, height)
+        return LinesCanvas([solid(line) for line in lines[:height]], width)
+
+    def _meter_lines(self, width: int, height: int) -> list[Line]:
+        # the same for every key that is pressed between two frames
+        most = max(0, min(height // 4, height - 9))
+        if self._header is None or self._header[0] != (width, most):
+            self._header = ((width, most), self._meters.lines(width, most))
+        return self._header[1]
+
+    def _foot(self, width: int) -> Line:
+        if self.prompt is not None:
+            return self.prompt.line(width, self._glyphs)
+        if self.message is not None:
+            return message_line(self.message, width, self._glyphs)
+        return button_bar(width, self._glyphs)
+
+    def _draw_dialog(self, lines: list[Line], width: int, height: int) -> None:
+        if width < 8 or height < 3:
+            return
+        box = self._dialogs[-1].box(width, height, self._glyphs)[:height]
+        box_width = min(sum(len(text.decode()) for _, _, text in box[0]), width)
+        left, top = (width - box_width) // 2, (height - len(box)) // 2
+        self._box_place = (left, top, box_width, len(box))
+        overlay(lines, box, left, top, box_width, width)
+
+    def keypress(self, size: tuple[int, int], key: str) -> str | None:  # type: ignore[override]
+        if self._dialogs:
+            dialog = self._dialogs[-1]
+            self._keep(dialog, dialog.key(key))
+        elif self.handler is not None:
+            self.handler.key(key)
+        self.changed()
+        return None
+
+    def _keep(self, dialog: Dialog, open_still: bool) -> None:
+        if not open_still and dialog in self._dialogs:
+            self._dialogs.remove(dialog)
+
+    def mouse_event(  # type: ignore[override]
+        self, size: tuple[int, int], event: str, button: int, x: int, y: int, focus: bool
+    ) -> bool:
+        if not event.endswith("mouse press") or self.handler is None:
+            return False
+        wheel = {4: -_WHEEL_LINES, 5: _WHEEL_LINES}.get(button)
+        if self._dialogs:
+            self._dialog_mouse(wheel, button, x, y)
+        elif wheel is not None:
+            self.view.roll(wheel)
+        elif button == 1:
+            self._click(self.handler, size, x, y)
+        self.changed()
+        return True
+
+    def _dialog_mouse(self, wheel: int | None, button: int, x: int, y: int) -> None:
+        dialog = self._dialogs[-1]
+        left, top, width, height = self._box_place
+        inside = left <= x < left + width and top <= y < top + height
+        if wheel is not None:
+            self._keep(dialog, dialog.roll(wheel))
+        elif button == 1:
+            self._keep(dialog, inside and dialog.click(x - left, y - top))
+
+    def _click(self, handler: Handler, size: tuple[int, int], x: int, y: int) -> None:
+        top, height = self._table_place
+        if y == top:
+            column = self._table.column_at(self.view, x)
+            if column is not None:
+                handler.heading(column)
+        elif top < y < top + height:
+            self.view.point(y - top - 1)
+        elif y == size[1] - 1 and self.prompt is None:
+            binding = button_at(x)
+            if binding is not None:
+                handler.act(binding.action)
