@@ -37,7 +37,7 @@ class FeedFrame:
 
 def pack_feed(frame: FeedFrame) -> bytes:
     """The message for the pipe."""
-    body = msgpack.packb(
+    body: bytes = msgpack.packb(
         (
             *(frame.seq, frame.time_ns, frame.boottime_ns, frame.boot_id),
             *(frame.base_seq, frame.changes, frame.gone_sections, frame.keyframe),

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import msgpack
 
 from ztop_protocol.frame import Cell, Delta, Frame, Key, Row, Section, SectionDelta
-from ztop_protocol.schema import SECTIONS, SectionSchema
+from ztop_protocol.schema import SECTIONS, Column, Kind, SectionSchema, Unit
 
 Wire: TypeAlias = Any
 """What the MessagePack decoder gives: None, bool, int, float, str, bytes, list or dict."""
@@ -145,6 +145,19 @@ def unpack(data: bytes, at_most: int = MAX_FRAME_BYTES) -> Wire:
         raise Malformed(f"not MessagePack: {error!r}") from error
 
 
+_Types: TypeAlias = frozenset[type]
+_ANY: _Types = frozenset((int, float, str, bool, type(None)))
+
+
+def _cell_types(column: Column) -> _Types:
+    """What may stand in a column: whoever computes with it need not ask again."""
+    if column.kind is Kind.COUNTER:
+        return frozenset((int, type(None)))
+    if column.kind is Kind.IDENTITY and column.unit is not Unit.NONE:
+        return frozenset((int,))
+    return _ANY if column.unit is Unit.NONE else frozenset((int, float, type(None)))
+
+
 class SectionDecoder:
     """Reads one section of one peer, whose columns may be those of another version.
 
@@ -153,19 +166,22 @@ class SectionDecoder:
 
     def __init__(self, schema: SectionSchema, columns: Sequence[Wire]) -> None:
         self._schema = schema
+        if not all(isinstance(name, str) for name in columns):
+            raise Malformed(f"section {schema.name}: the name of a column is text")
         self.columns = tuple(columns)
         self._same = self.columns == schema.names
-        if len(set(map(repr, self.columns))) != len(self.columns):
+        if len(set(self.columns)) != len(self.columns):
             raise Malformed(f"section {schema.name}: a column stands twice")
         if self.columns[: schema.key_length] != schema.names[: schema.key_length]:
             raise Malformed(f"section {schema.name}: its key is not {', '.join(schema.names[: schema.key_length])}")
-        self._places = [schema.position.get(name, -1) if isinstance(name, str) else -1 for name in self.columns]
+        self._places = [schema.position.get(name, -1) for name in self.columns]
+        self._types = [_ANY if place < 0 else _cell_types(schema.columns[place]) for place in self._places]
 
     def row(self, cells: Wire) -> Row:
         """One row in this version's columns."""
         if not isinstance(cells, list) or len(cells) != len(self.columns):
             raise Malformed(f"section {self._schema.name}: a row does not have {len(self.columns)} cells")
-        row = _cells(self._schema, cells)
+        row = self._cells(cells, self._types)
         if self._same:
             return row
         here: list[Cell] = [None] * len(self._schema.names)
@@ -178,40 +194,35 @@ class SectionDecoder:
         """The key of a row that is gone."""
         if not isinstance(cells, list) or len(cells) != self._schema.key_length:
             raise Malformed(f"section {self._schema.name}: a key does not have {self._schema.key_length} cells")
-        return _cells(self._schema, cells)
+        return self._cells(cells, self._types)
 
     def change(self, cells: Wire) -> tuple[Cell, ...]:
-        """A changed row: its key, then positions of this version and cells."""
+        """A changed row: its key, then positions of this version and cells, in turn."""
         start = self._schema.key_length
         if not isinstance(cells, list) or len(cells) < start or (len(cells) - start) % 2:
             raise Malformed(f"section {self._schema.name}: a changed row is not a key and pairs")
-        flat = _cells(self._schema, cells)
-        for place in flat[start::2]:
+        types = self._types[:start]
+        for place in cells[start::2]:
             if type(place) is not int or not start <= place < len(self.columns):
-                raise Malformed(f"section {self._schema.name}: there is no column {place!r}")
+                raise Malformed(f"section {self._schema.name}: there is no column at such a position")
+            types += (_ANY, self._types[place])
+        flat = self._cells(cells, types)
         if self._same:
             return flat
         pairs = ((self._places[flat[at]], flat[at + 1]) for at in range(start, len(flat), 2))  # type: ignore[index]
         return (*flat[:start], *(cell for pair in pairs if pair[0] >= 0 for cell in pair))
 
-
-_CELL_TYPES = {int, float, str, bool, type(None)}
-
-
-def _cells(schema: SectionSchema, cells: list[Wire]) -> Row:
-    for cell in cells:
-        if type(cell) not in _CELL_TYPES:
-            break
-    else:
-        return tuple(cells)
-    fixed: list[Cell] = []
-    for cell in cells:
-        if isinstance(cell, bytes):
-            cell = cell.decode("utf-8", "surrogateescape")
-        elif type(cell) not in _CELL_TYPES:
-            raise Malformed(f"section {schema.name}: {type(cell).__name__} is no cell")
-        fixed.append(cell)
-    return tuple(fixed)
+    def _cells(self, cells: list[Wire], types: Sequence[_Types]) -> Row:
+        for cell, allowed in zip(cells, types, strict=False):
+            if type(cell) not in allowed:
+                break
+        else:
+            return tuple(cells)
+        fixed = [cell.decode("utf-8", "surrogateescape") if isinstance(cell, bytes) else cell for cell in cells]
+        for cell, allowed in zip(fixed, types, strict=False):
+            if type(cell) not in allowed:
+                raise Malformed(f"section {self._schema.name}: a cell of type {type(cell).__name__} is out of place")
+        return tuple(fixed)
 
 
 class FrameDecoder:

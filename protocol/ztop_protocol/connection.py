@@ -133,7 +133,7 @@ class Connection:
 
     @property
     def has_more(self) -> bool:
-        """Whether :meth:`messages` is to be called again without feeding: it stopped at its limit, or at a violation."""
+        """Whether :meth:`messages` is to be called again without feeding: it stopped at its limit or a violation."""
         return self._stopped or self._broken is not None
 
     def messages(self, at_most: int = MESSAGES_PER_TURN) -> list[Message]:

@@ -78,9 +78,12 @@ def contains(text: str) -> Callable[[Row], bool]:
     return test
 
 
-def equals(values: Mapping[str, Cell]) -> Callable[[Row], bool]:
-    """Whether every named column has that value. Raises :exc:`UnknownColumn`."""
-    wanted = [(position(name), value) for name, value in values.items()]
+def equals(values: Mapping[str, Cell | bytes]) -> Callable[[Row], bool]:
+    """Whether every named column has that value; bytes mean the text that they are. Raises :exc:`UnknownColumn`."""
+    wanted = [
+        (position(name), value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value)
+        for name, value in values.items()
+    ]
     return lambda row: all(row[place] == value for place, value in wanted)
 
 
@@ -113,7 +116,9 @@ def _pid(row: Row) -> int:
 DESCENDING_BY_NATURE = frozenset(
     name
     for name in COLUMNS
-    if name.endswith(("_percent", "_bytes", "_ns", "_per_second", "_faults", "_switches", "_score", "threads"))
+    if name.endswith(
+        ("_percent", "_bytes", "_ns", "_per_second", "_faults", "_switches", "_syscalls", "_score", "threads")
+    )
     and name != "start_boottime_ns"
 )
 """The columns of which a person wants the largest first."""

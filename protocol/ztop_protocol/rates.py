@@ -5,7 +5,7 @@ The contract, cell by cell:
 * The interval is the difference of the two *sections'* sample times, never the nominal one. Some columns are not
   read at every tick in every row (what /proc/PID/io and /proc/PID/status say of a process that rests is read
   within 10 s); such rows carry the time of their last reading, and the interval is the difference of those.
-* A row born after the previous sample counts from 0.
+* A row born after the previous sample counts from 0, and from the time of that sample on.
 * None where there is no honest answer: the row was not seen before, another boot, the sample time did not
   advance, a counter is absent or went back. Nothing is clamped: iowait, for one, may really go back.
 """
@@ -133,12 +133,14 @@ class _Plan:
                 if schema.columns[schema.position[counter]].kind is not Kind.COUNTER:
                     raise ValueError(f"{section}.{counter} is no counter")
 
-    def of_row(self, before: Row | None, row: Row, seconds: float) -> RateRow:
+    def of_row(self, before: Row | None, row: Row, then_ns: int, now_ns: int) -> RateRow:
+        """``then_ns`` and ``now_ns`` are the sections' times; a row without ``before`` was born after ``then_ns``."""
+        seconds = (now_ns - then_ns) / _SECOND
         values: list[float | None] = []
         for places, factor, clock in self.rates:
             interval: float | None = seconds
-            if clock is not None and before is not None:
-                interval = _seconds_between(before[clock], row[clock])
+            if clock is not None:
+                interval = _seconds_between(then_ns if before is None else before[clock], row[clock])
             growth: float = 0
             for place in places:
                 after = row[place]
@@ -171,8 +173,8 @@ def rates(previous: Frame | None, current: Frame, section: str) -> Mapping[Key, 
     then = None if previous is None or previous.boot_id != current.boot_id else previous.sections.get(section)
     if then is None or now.sampled_boottime_ns <= then.sampled_boottime_ns:
         return dict.fromkeys(now.rows, nothing)
-    seconds = (now.sampled_boottime_ns - then.sampled_boottime_ns) / _SECOND
-    born_after = then.sampled_boottime_ns - START_RESOLUTION_NS
+    then_ns, now_ns = then.sampled_boottime_ns, now.sampled_boottime_ns
+    born_after = then_ns - START_RESOLUTION_NS
     old_rows, start, of_row = then.rows, plan.start, plan.of_row
     result: dict[Key, RateRow] = {}
     idle: dict[int, RateRow] = {}
@@ -185,12 +187,12 @@ def rates(previous: Frame | None, current: Frame, section: str) -> Mapping[Key, 
             pattern = -1 if absent == 0 else counters.index(None) if absent == 1 else None
             still = None if pattern is None else idle.get(pattern)
             if still is None:
-                still = of_row(row, row, seconds)
+                still = of_row(row, row, then_ns, now_ns)
                 if pattern is not None:
                     idle[pattern] = still
             result[key] = still
         elif before is not None or (start is not None and row[start] > born_after):  # type: ignore[operator]
-            result[key] = of_row(before, row, seconds)
+            result[key] = of_row(before, row, then_ns, now_ns)
         else:
             result[key] = nothing
     return result

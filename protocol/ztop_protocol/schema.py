@@ -221,7 +221,9 @@ NETWORKS = SectionSchema(
         *_columns("/sys/class/net/*/speed", _G, Unit.BITS_PER_SECOND, "speed_bits_per_second"),
         *_columns("/sys/class/net/*/mtu", _G, _BYTES, "mtu_bytes"),
         *_columns("/proc/net/dev", _C, _BYTES, "receive_bytes"),
-        *_columns("/proc/net/dev", _C, _COUNT, "receive_packets", "receive_errors", "receive_drops", "multicast_packets"),
+        *_columns(
+            "/proc/net/dev", _C, _COUNT, "receive_packets", "receive_errors", "receive_drops", "multicast_packets"
+        ),
         *_columns("/proc/net/dev", _C, _BYTES, "transmit_bytes"),
         *_columns("/proc/net/dev", _C, _COUNT, "transmit_packets", "transmit_errors", "transmit_drops", "collisions"),
     ),
