@@ -279,7 +279,7 @@ PROCESSES = SectionSchema(
         *_columns("/proc/PID/stat", _I, _NS, "start_boottime_ns"),
         *_columns("/proc/PID/stat", _L, _NONE, "ppid", "process_group", "session", "tty"),
         *_columns("/proc/PID/status", _L, _NONE, "uid", "effective_uid"),
-        *_columns("stat(2) of /proc/PID", _L, _NONE, "owner_uid"),
+        *_columns("stat(2) of /proc/PID/stat: root for what may not be dumped", _L, _NONE, "owner_uid"),
         *_columns("the name of effective_uid", _L, _NONE, "user"),
         *_columns("/proc/PID/stat: the kernel's letter", _L, _NONE, "state"),
         *_columns("/proc/PID/stat", _L, _NONE, "nice", "priority", "realtime_priority", "policy"),
@@ -310,7 +310,7 @@ PROCESS_EXECUTABLES = SectionSchema(
     (
         *_columns("/proc/PID", _I, _NONE, "pid"),
         *_columns("/proc/PID/stat", _I, _NS, "start_boottime_ns"),
-        *_columns("stat(2) of /proc/PID", _L, _NONE, "owner_uid"),
+        *_columns("stat(2) of /proc/PID/stat: root for what may not be dumped", _L, _NONE, "owner_uid"),
         *_columns("/proc/PID/exe", _L, _NONE, "exe"),
     ),
 )
@@ -321,7 +321,7 @@ PROCESS_IO = SectionSchema(
     (
         *_columns("/proc/PID", _I, _NONE, "pid"),
         *_columns("/proc/PID/stat", _I, _NS, "start_boottime_ns"),
-        *_columns("stat(2) of /proc/PID", _L, _NONE, "owner_uid"),
+        *_columns("stat(2) of /proc/PID/stat: root for what may not be dumped", _L, _NONE, "owner_uid"),
         *_columns("when /proc/PID/io was read last", _L, _NS, "sampled_boottime_ns"),
         *_columns("/proc/PID/io read_bytes, write_bytes, cancelled_write_bytes", _C, _BYTES,
                   "io_read_bytes", "io_write_bytes", "io_cancelled_write_bytes"),

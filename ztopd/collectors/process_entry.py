@@ -1,7 +1,5 @@
 """What is known of one process between ticks, and the rows that are made of it."""
 
-import os
-
 from ztop_protocol.frame import Key, Row
 from ztop_protocol.schema import MAX_TEXT_BYTES
 from ztopd.collectors.container import Container
@@ -28,7 +26,6 @@ class Process:
         "io_row",
         "key",
         "looked_boottime_ns",
-        "name",
         "oom_score",
         "owner_uid",
         "pid",
@@ -36,6 +33,7 @@ class Process:
         "row",
         "stat",
         "stat_bytes",
+        "stat_path",
         "status",
         "status_boottime_ns",
         "user",
@@ -43,7 +41,7 @@ class Process:
 
     def __init__(self, pid: int, stat_bytes: bytes, stat: Stat, descriptor: int | None, owner_uid: int) -> None:
         self.pid = pid
-        self.name = str(pid)
+        self.stat_path = f"{pid}/stat"
         self.key: Key = (pid, stat.start_boottime_ns)
         self.stat_bytes = stat_bytes
         self.stat = stat
@@ -71,12 +69,6 @@ class Process:
         self.row: Row = ()
         self.io_row: Row | None = None
         self.exe_row: Row | None = None
-
-    def close(self) -> None:
-        """Lets go of the descriptor."""
-        if self.descriptor is not None:
-            os.close(self.descriptor)
-            self.descriptor = None
 
     def set_command_line(self, data: bytes, at_most: int = MAX_TEXT_BYTES) -> None:
         """From the bytes of /proc/PID/cmdline. A process that exits loses it before it is gone: then the old one stays."""

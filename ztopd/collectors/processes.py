@@ -2,7 +2,9 @@
 
 What is read when:
 
-* every tick: the list of pids, each ``stat``, and the owner of each /proc/PID;
+* every tick: the list of pids, each ``stat``, and its owner. That is root for what may not be dumped (setuid programs,
+  keepers of secrets), as for all files that the kernel guards by ptrace; the folder /proc/PID itself would always
+  show the effective uid (task_dump_owner in fs/proc/base.c);
 * every tick for what runs (its ``stat`` changed within :data:`CLOSE_NS`), else in turn within ``CLOSE_NS``:
   ``status`` and ``io``;
 * at birth, at the next tick, when comm, the owner or the virtual size changes, and in turn within :data:`FACTS_NS`:
@@ -47,6 +49,7 @@ class Processes:
         self._reader = reader
         self._kept_descriptors = kept_descriptors
         self._processes: dict[int, Process] = {}
+        self._open_descriptors = 0
         self._users: dict[int, str | None] = {}
         self._block_io_is_counted = False
         self._checked_delays_ns = 0
@@ -60,7 +63,7 @@ class Processes:
     def close(self) -> None:
         """Lets go of every descriptor."""
         for process in self._processes.values():
-            process.close()
+            self._let_go(process)
         self._processes.clear()
         os.close(self._folder)
 
@@ -89,11 +92,11 @@ class Processes:
                 descriptor = process.descriptor
                 try:
                     data = (
-                        read_record(f"{self._proc}/{name}/stat", _STAT_BYTES)
+                        read_record(f"{self._proc}/{process.stat_path}", _STAT_BYTES)
                         if descriptor is None
                         else pread(descriptor, _STAT_BYTES, 0)
                     )
-                    owner_uid = stat(name, dir_fd=folder).st_uid
+                    owner_uid = stat(process.stat_path, dir_fd=folder).st_uid
                     if (
                         data == process.stat_bytes
                         and owner_uid == process.owner_uid
@@ -106,13 +109,19 @@ class Processes:
                     pass
                 except ParseError as error:
                     self._unreadable = str(error)
-                process.close()
+                self._let_go(process)
             process = self._find(pid, now)
             if process is not None:
                 alive[pid] = process
         for pid in known.keys() - alive.keys():
-            known[pid].close()
+            self._let_go(known[pid])
         self._processes = alive
+
+    def _let_go(self, process: Process) -> None:
+        if process.descriptor is not None:
+            os.close(process.descriptor)
+            process.descriptor = None
+            self._open_descriptors -= 1
 
     def _look(self, process: Process, data: bytes, owner_uid: int, now: int) -> bool:
         """Something changed or is due. False where it is another life under the same pid."""
@@ -146,7 +155,7 @@ class Processes:
             return None
         try:
             data = os.pread(descriptor, _STAT_BYTES, 0)
-            owner_uid = os.stat(str(pid), dir_fd=self._folder).st_uid
+            owner_uid = os.stat(f"{pid}/stat", dir_fd=self._folder).st_uid
             process = Process(pid, data, parse_stat(data), descriptor, owner_uid)
             self._read_facts(process, now)
             self._read_closely(process, now)
@@ -155,8 +164,9 @@ class Processes:
             if isinstance(error, ParseError):
                 self._unreadable = str(error)
             return None
-        if len(self._processes) >= self._kept_descriptors:
-            process.close()
+        self._open_descriptors += 1
+        if self._open_descriptors > self._kept_descriptors:
+            self._let_go(process)
         # read once more at the next tick, when an exec or a move to a cgroup that follow a fork are done; those that
         # were there before us take their turns, spread over the period
         if now - process.stat.start_boottime_ns < CLOSE_NS:

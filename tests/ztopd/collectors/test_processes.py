@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
-from immediate_reader import ImmediateReader
+from tests.ztopd.collectors.immediate_reader import ImmediateReader
 
 from ztop_protocol.frame import Cell, Row
 from ztop_protocol.schema import MAX_TEXT_BYTES, PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES, SourceState
@@ -240,9 +240,15 @@ def test_kernel_threads_are_told_apart(table: Table) -> None:
 def test_long_command_lines_are_cut_and_said_to_be(
     length: int, table: Table, start: Callable[..., "subprocess.Popen[bytes]"]
 ) -> None:
-    # one argument may have 128 KiB at most (MAX_ARG_STRLEN), so there are many
-    arguments = ["ä" * 1000] * (length // 2001)
-    child = start(*python(WAIT), *arguments)
+    # one argument may have 128 KiB at most (MAX_ARG_STRLEN), all together a quarter of the stack's limit
+    child = start(
+        *python(
+            "import os, resource, sys",
+            "hard = resource.getrlimit(resource.RLIMIT_STACK)[1]",
+            "resource.setrlimit(resource.RLIMIT_STACK, (hard, hard))",
+            f"os.execv(sys.executable, [sys.executable, '-c', {WAIT!r}] + ['\u00e4' * 1000] * {length // 2001})",
+        )
+    )
     ready(child)
     table.scan()
     line = table.cell(child.pid, "command_line")
@@ -309,10 +315,9 @@ def test_without_descriptors_the_table_is_the_same() -> None:
         assert few.cell(os.getpid(), "ppid") == os.getppid()
         problem = few.sample.problem
         assert problem is not None and problem.state is SourceState.DEGRADED and "descriptor" in problem.reason
-        # the three, the folder of /proc and what the test has anyway
-        kept = [os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if name != "3"
-                if os.path.lexists(f"/proc/self/fd/{name}")]  # fmt: skip
-        assert sum(link.endswith("/stat") for link in kept) <= 3
+        descriptors = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+        links = [os.readlink(descriptor) for descriptor in descriptors if os.path.lexists(descriptor)]
+        assert sum(link.endswith("/stat") for link in links) == 3
     finally:
         few.collector.close()
 
