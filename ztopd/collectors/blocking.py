@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
+from ztopd.collectors.source import Problem
+
 
 class Question(StrEnum):
     """What can be asked, and what the argument is."""
@@ -40,3 +42,6 @@ class BlockingReader(Protocol):
 
     def settle(self) -> None:
         """Waits a moment for the answers under way; not at all while the reader is stuck."""
+
+    def problem(self) -> Problem | None:
+        """What ``sources`` says of the reader: which reads block."""

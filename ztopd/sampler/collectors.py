@@ -1,5 +1,6 @@
 """The list of collectors: the one place where a new one is added."""
 
+from ztopd.collectors.blocking import BlockingReader
 from ztopd.collectors.cgroups import Cgroups
 from ztopd.collectors.cpus import Cpus
 from ztopd.collectors.disks import Disks
@@ -11,10 +12,9 @@ from ztopd.collectors.pressure import Pressure
 from ztopd.collectors.processes import Processes
 from ztopd.collectors.sensors import Sensors
 from ztopd.collectors.source import Collector, Roots
-from ztopd.sampler.reader import Reader
 
 
-def make_collectors(roots: Roots, reader: Reader, kept_descriptors: int) -> tuple[Collector, ...]:
+def make_collectors(roots: Roots, reader: BlockingReader, kept_descriptors: int) -> tuple[Collector, ...]:
     """Every collector, in the order in which a tick runs them.
 
     The processes come first: the host's counts of tasks by state are made of their scan.

@@ -72,7 +72,6 @@ class Reader:
             self._pump(end - now)
 
     def problem(self) -> Problem | None:
-        """What ``sources`` says of the reader: which questions are stuck now."""
         now = time.monotonic()
         self._stuck = {asked: until for asked, until in self._stuck.items() if until > now}
         stuck = list(self._stuck)

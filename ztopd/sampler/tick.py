@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ztop_protocol.frame import Frame, Row, Section
 from ztop_protocol.schema import SourceState
+from ztopd.collectors.blocking import BlockingReader
 from ztopd.collectors.source import Collector, ParseError, Problem, Rows, Sample, Withheld, by_key
-from ztopd.sampler.reader import Reader
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class _Health:
 class Sampler:
     """Makes frames. Every collector degrades alone: what it cannot give is said in ``sources``."""
 
-    def __init__(self, collectors: Sequence[Collector], reader: Reader, boot_id: str, strict: bool = False) -> None:
+    def __init__(self, collectors: Sequence[Collector], reader: BlockingReader, boot_id: str, strict: bool = False) -> None:
         """``strict`` lets errors of ours through, for tests; in production they are logged once and said."""
         self._collectors = tuple(collectors)
         self._reader = reader

@@ -33,3 +33,6 @@ class ImmediateReader:
 
     def settle(self) -> None:
         """There is nothing to wait for."""
+
+    def problem(self) -> None:
+        """It has none."""
