@@ -17,10 +17,13 @@ from ztopd.collectors.mountinfo import Mount, parse_mountinfo
 from ztopd.collectors.source import ParseError, Problem, Roots, Sample, Withheld, by_key
 
 PSEUDO_TYPES = frozenset(
-    "autofs binder binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs functionfs "
-    "fuse.gvfsd-fuse fuse.lxcfs fuse.portal fusectl hugetlbfs mqueue nfsd nsfs proc pstore ramfs resctrl rootfs "
-    "rpc_pipefs securityfs selinuxfs smackfs sysfs tracefs usbfs xenfs".split()
-)
+    {
+        "autofs", "binder", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts",
+        "devtmpfs", "efivarfs", "functionfs", "fuse.gvfsd-fuse", "fuse.lxcfs", "fuse.portal", "fusectl",
+        "hugetlbfs", "mqueue", "nfsd", "nsfs", "proc", "pstore", "ramfs", "resctrl", "rootfs", "rpc_pipefs",
+        "securityfs", "selinuxfs", "smackfs", "sysfs", "tracefs", "usbfs", "xenfs",
+    }
+)  # fmt: skip
 """File systems that store nothing: their sizes say nothing, and looking at some (autofs) would mount others."""
 
 PERIOD_NS = 10_000_000_000
