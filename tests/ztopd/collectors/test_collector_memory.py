@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -151,10 +152,8 @@ def test_the_last_line_counts_without_its_newline_too() -> None:
 @given(st.binary(max_size=120), st.sampled_from([b"", b"MemTotal:", b"pgfault ", b"size ", b"12 13 "]))
 def test_any_bytes_give_cells_or_a_parse_error(data: bytes, start: bytes) -> None:
     for parse, cells in ((parse_meminfo, 29), (parse_vmstat, 7), (parse_arcstats, 4), (parse_zram, 3)):
-        try:
+        with suppress(ParseError):
             assert len(parse(start + data)) == cells
-        except ParseError as error:
-            assert str(error)
 
 
 def test_this_machine_agrees_with_psutil(named: Named) -> None:
