@@ -21,10 +21,13 @@ class Pair:
     current: Frame
 
     def followed_by(self, frame: Frame) -> "Pair":
-        """The pair with ``frame`` as the current one."""
+        """The pair with ``frame`` as the current one; this pair where the frame is not newer."""
         before = self.current
         if before.boot_id != frame.boot_id:
             return Pair(None, frame)
+        if frame.boottime_ns <= before.boottime_ns:
+            # a new subscription begins with the frame before the newest
+            return self
         older = {} if self.previous is None else self.previous.sections
         sections = {}
         for name, section in frame.sections.items():

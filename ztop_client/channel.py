@@ -1,0 +1,176 @@
+"""One connection to a daemon: requests out, answers and frames in. Sources and sessions are built on it."""
+
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from ztop_protocol.codec import FrameDecoder, Malformed, Wire
+from ztop_protocol.connection import (
+    CLIENT_LIMITS,
+    Arguments,
+    Connection,
+    Message,
+    Notification,
+    ProtocolViolation,
+    Response,
+    pack_request,
+)
+from ztop_protocol.frame import BaseMismatch, Frame, apply
+
+ANSWER_SECONDS = 2.0
+_READ_BYTES = 1 << 18
+_READS_PER_TURN = 64
+_MOST_KEPT_FRAMES = 16
+
+
+class DaemonUnreachable(Exception):
+    """There is no daemon to talk to, or no more; the sentence says why."""
+
+
+class NoAnswer(DaemonUnreachable):
+    """The daemon is there and did not answer in time. The connection lives on."""
+
+
+class Channel:
+    """A non-blocking connection with at most one subscription. Takes the socket over.
+
+    Whatever ends the connection is a :exc:`DaemonUnreachable`; the channel is of no use then but to be closed.
+    """
+
+    def __init__(self, connected: socket.socket) -> None:
+        connected.setblocking(False)
+        self._socket = connected
+        self._connection = Connection(CLIENT_LIMITS)
+        self._last_id = 0
+        self._awaited: set[int] = set()
+        self._answers: dict[int, Response] = {}
+        self._wanted: tuple[int, Sequence[str] | None] | None = None
+        self._subscribing: int | None = None
+        self._subscription: Wire = None
+        self._decoder = FrameDecoder()
+        self._frame: Frame | None = None
+        self._arrived: deque[Frame] = deque(maxlen=_MOST_KEPT_FRAMES)
+
+    def fileno(self) -> int:
+        """The descriptor, to be watched for reading."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._socket.close()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until there is something to receive; False if there was nothing for so long."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(max(seconds, 0) * 1000))
+
+    def receive(self) -> None:
+        """Takes what has arrived, without waiting. Raises :exc:`DaemonUnreachable` when that was the last."""
+        for _ in range(_READS_PER_TURN):
+            try:
+                data = self._socket.recv(_READ_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                raise DaemonUnreachable(f"the connection to the daemon broke: {error.strerror}") from error
+            if not data:
+                raise DaemonUnreachable("the daemon went away")
+            self._connection.feed(data)
+            try:
+                while messages := self._connection.messages():
+                    for message in messages:
+                        self._take(message)
+            except (ProtocolViolation, Malformed) as error:
+                raise DaemonUnreachable(f"what answers does not speak ztopd's protocol: {error}") from error
+
+    def frames(self) -> list[Frame]:
+        """The frames that arrived since the last time, in order; of more than 16 the newest."""
+        arrived = list(self._arrived)
+        self._arrived.clear()
+        return arrived
+
+    def subscribe(self, interval_ticks: int, sections: Sequence[str] | None = None) -> None:
+        """Asks for frames, in place of those that were asked for before. Does not wait for the answer.
+
+        A frame is due every ``interval_ticks`` ticks of the daemon, with those sections, or all.
+        """
+        self.unsubscribe()
+        self._wanted = (interval_ticks, sections)
+        arguments: dict[str, Wire] = {"interval": interval_ticks}
+        if sections is not None:
+            arguments["sections"] = list(sections)
+        self._subscribing = self._request("subscribe", arguments)
+
+    def unsubscribe(self) -> None:
+        """Wants no more frames."""
+        if self._subscription is not None:
+            self._request("unsubscribe", {"subscription": self._subscription})
+        self._wanted = self._subscribing = self._subscription = self._frame = None
+
+    def call(self, method: str, arguments: Arguments | None = None, seconds: float = ANSWER_SECONDS) -> Wire:
+        """Asks and waits for the answer; frames that arrive meanwhile are kept.
+
+        Raises :exc:`ztop_protocol.connection.RemoteError`, :exc:`NoAnswer`, :exc:`DaemonUnreachable`.
+        """
+        deadline = time.monotonic() + seconds
+        id = self._request(method, arguments)
+        self._awaited.add(id)
+        try:
+            while id not in self._answers:
+                if not self.wait(deadline - time.monotonic()):
+                    raise NoAnswer(f"the daemon did not answer within {seconds:g} s")
+                self.receive()
+        finally:
+            self._awaited.discard(id)
+        response = self._answers.pop(id)
+        if response.error is not None:
+            raise response.error
+        return response.result
+
+    def _request(self, method: str, arguments: Arguments | None) -> int:
+        self._last_id += 1
+        request = pack_request(self._last_id, method, arguments)
+        try:
+            sent = self._socket.send(request)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise DaemonUnreachable(f"the daemon went away: {error.strerror}") from error
+        if sent < len(request):
+            # thousands of small requests lie unread before this happens
+            raise DaemonUnreachable("the daemon does not read what it is asked")
+        return self._last_id
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Response(id=id) if id in self._awaited:
+                self._answers[id] = message
+            case Response(id=id, error=error, result=result) if id == self._subscribing:
+                self._subscribing = None
+                if error is not None:
+                    raise DaemonUnreachable(f"the daemon gives no frames: {error.sentence}")
+                if not isinstance(result, dict) or type(result.get("subscription")) is not int:
+                    raise Malformed("subscribe: its answer has no subscription")
+                self._subscription = result["subscription"]
+            case Notification(method="frame" | "delta" as kind, arguments=arguments):
+                # what is still on its way of an earlier subscription is passed over
+                if self._subscription is not None and arguments.get("subscription") == self._subscription:
+                    self._take_frame(kind, arguments)
+
+    def _take_frame(self, kind: str, arguments: Arguments) -> None:
+        if kind == "frame":
+            self._frame = self._decoder.frame(arguments)
+        else:
+            try:
+                delta = self._decoder.delta(arguments)
+                if self._frame is None:
+                    raise BaseMismatch("a delta came before any frame")
+                self._frame = apply(self._frame, delta)
+            except BaseMismatch:
+                assert self._wanted is not None
+                self.subscribe(*self._wanted)
+                return
+        self._arrived.append(self._frame)
