@@ -1,0 +1,1 @@
+"""The server process: clients, access, the newest frames. It holds no privilege."""

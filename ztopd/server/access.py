@@ -1,0 +1,109 @@
+"""Who may see what, by the credentials that the kernel gives of the other end of a socket."""
+
+import ctypes
+import os
+import socket
+import struct
+from dataclasses import dataclass
+from enum import Enum
+
+from ztop_protocol.frame import Cell, Key, Row, Section
+from ztop_protocol.schema import SECTIONS, Visibility
+
+NOBODY_UID = 65534
+"""The overflow uid: whoever has no uid in our user namespace. Many may share it, so it owns nothing."""
+
+HIDEABLE = frozenset(("processes", "threads"))
+"""Public sections that belong to the owners where /proc is mounted with hidepid."""
+
+_SO_PEERGROUPS = 59
+"""Linux 4.13, include/uapi/asm-generic/socket.h; the module socket does not have it."""
+_UCRED = struct.Struct("iII")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The process that made the other end of a connection, as it was then."""
+
+    pid: int
+    uid: int
+    gid: int
+    groups: frozenset[int]
+    """Supplementary groups."""
+
+
+def peer_of(connection: socket.socket) -> Peer:
+    """The peer's credentials. Raises :exc:`OSError`."""
+    pid, uid, gid = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return Peer(pid, uid, gid, _groups_of(connection.fileno()))
+
+
+def _groups_of(descriptor: int) -> frozenset[int]:
+    """Supplementary groups of the peer; none where the kernel does not say."""
+    # a process may be in 65536 groups, and socket.getsockopt takes 1 KiB: by hand
+    libc = ctypes.CDLL(None, use_errno=True)
+    size = ctypes.c_uint(0)
+    buffer = ctypes.create_string_buffer(0)
+    while libc.getsockopt(descriptor, socket.SOL_SOCKET, _SO_PEERGROUPS, buffer, ctypes.byref(size)) < 0:
+        if size.value <= len(buffer):
+            return frozenset()
+        buffer = ctypes.create_string_buffer(size.value)
+    return frozenset(memoryview(buffer.raw)[: size.value].cast("I"))
+
+
+class Access(Enum):
+    """How much of a section a view has."""
+
+    ALL = "all"
+    OWN = "own"
+    """The rows whose ``owner_uid`` it is."""
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one client may see: everything (``sees_all``), or what is public and the rows of ``uid``, if any."""
+
+    sees_all: bool
+    uid: int | None
+
+    def access(self, section: str, hides_processes: bool) -> Access:
+        """How much of a section this view has. ``hides_processes``: whether /proc is mounted with hidepid."""
+        if self.sees_all:
+            return Access.ALL
+        is_public = SECTIONS[section].visibility is Visibility.PUBLIC
+        if is_public and not (hides_processes and section in HIDEABLE):
+            return Access.ALL
+        return Access.NOTHING if self.uid is None else Access.OWN
+
+
+def view_of(peer: Peer, group_gid: int | None, is_private: bool = False) -> View:
+    """The view of a peer. Root and members of the group see everything.
+
+    So does the client of a private daemon: what the daemon sees, it sees with that client's own rights.
+    """
+    if peer.uid == 0 or (group_gid is not None and (peer.gid == group_gid or group_gid in peer.groups)):
+        return View(True, peer.uid)
+    if is_private and peer.uid == os.geteuid():
+        return View(True, peer.uid)
+    return View(False, None if peer.uid == NOBODY_UID else peer.uid)
+
+
+def hides_processes(host: Section | None) -> bool:
+    """Whether /proc is mounted with hidepid; when that is unknown, it is."""
+    if host is None:
+        return True
+    place = SECTIONS["host"].position["hidepid"]
+    return any(row[place] != 0 for row in host.rows.values())
+
+
+def rows_of(name: str, section: Section, uid: int) -> Section:
+    """The rows whose owner is ``uid``. An unknown owner is root."""
+    place = SECTIONS[name].position["owner_uid"]
+    rows: dict[Key, Row] = {key: row for key, row in section.rows.items() if owner(row[place]) == uid}
+    return Section(section.sampled_boottime_ns, rows)
+
+
+def owner(owner_uid: Cell) -> int:
+    """The uid in a cell ``owner_uid``; absent means root."""
+    return owner_uid if isinstance(owner_uid, int) else 0

@@ -1,0 +1,86 @@
+"""What all clients of one server share."""
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ztopd.feed import FeedFrame
+from ztopd.server.latest import Latest
+from ztopd.server.published import Published
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the sampler tells the server at its start."""
+
+    interval_ns: int
+    sampler_pid: int
+    group_gid: int | None = None
+    """Members of this group see everything."""
+    proc: str = "/proc"
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What ``status`` counts."""
+
+    clients: int = 0
+    subscriptions: int = 0
+    dropped_deltas: int = 0
+    protocol_violations: int = 0
+
+
+class Follower(Protocol):
+    """Who is told of every frame."""
+
+    def frame_arrived(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Hub:
+    """The newest frames, who follows them, and who waits for them."""
+
+    settings: Settings
+    start_time_ns: int = field(default_factory=time.time_ns)
+    latest: Latest = field(default_factory=Latest)
+    published: Published = field(init=False)
+    statistics: Statistics = field(default_factory=Statistics)
+    followers: set[Follower] = field(default_factory=set)
+    threads_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One reading of threads at a time: they share the interpreter with everybody else."""
+    _has_frame: asyncio.Event = field(default_factory=asyncio.Event)
+    _has_two_frames: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.published = Published(self.latest)
+
+    def take(self, message: FeedFrame) -> None:
+        """Takes a message of the feed and tells the followers. Raises :exc:`ValueError` for a broken feed."""
+        self.latest.take(message)
+        self.published.forget()
+        self._has_frame.set()
+        if self.latest.previous is not None:
+            self._has_two_frames.set()
+        for follower in tuple(self.followers):
+            follower.frame_arrived()
+
+    async def newest(self, at_most_seconds: float, *, with_previous: bool = False) -> FeedFrame | None:
+        """The newest frame; waits for the first one, or for one before the newest. None: there is none yet."""
+        event = self._has_two_frames if with_previous else self._has_frame
+        if not event.is_set():
+            try:
+                await asyncio.wait_for(event.wait(), at_most_seconds)
+            except TimeoutError:
+                pass
+        return self.latest.newest
+
+
+def rss_bytes() -> int | None:
+    """The resident memory of this process."""
+    try:
+        with open("/proc/self/statm", "rb") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None

@@ -1,0 +1,189 @@
+"""The sockets: a session for every client that connects, within limits; bytes from one to the other."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from ztop_protocol.connection import SERVER_LIMITS, Connection, Message, ProtocolViolation, Request
+from ztopd.server.access import Peer, peer_of, view_of
+from ztopd.server.hub import Hub
+from ztopd.server.methods import Client
+from ztopd.server.session import Session
+
+MAX_CONNECTIONS = 256
+MAX_CONNECTIONS_PER_UID = 64
+HIGH_WATER_BYTES = 256 << 10
+"""A client that leaves more than this unread is not read from either, and its frames are dropped."""
+TURN_SECONDS = 0.005
+"""How long one client's requests are answered before the others have their turn."""
+LINGER_SECONDS = 5.0
+"""How long a connection that we close may take to read its last answers."""
+
+_log = logging.getLogger(__name__)
+
+
+class _LimitedLog:
+    """At most so many warnings a minute, whatever strangers do; the next one says how many were left out."""
+
+    def __init__(self, per_minute: int = 10) -> None:
+        self._per_minute = per_minute
+        self._minute = 0
+        self._written = 0
+        self._left_out = 0
+
+    def warning(self, message: str, *values: object) -> None:
+        minute = int(time.monotonic() / 60)
+        if minute != self._minute:
+            if self._left_out:
+                _log.warning("%d more such messages were left out", self._left_out)
+            self._minute, self._written, self._left_out = minute, 0, 0
+        if self._written < self._per_minute:
+            self._written += 1
+            _log.warning(message, *values)
+        else:
+            self._left_out += 1
+
+
+class Listener:
+    """Counts who is connected and makes a :class:`ClientConnection` for each."""
+
+    def __init__(self, hub: Hub, *, is_private: bool = False, ended: Callable[[], None] = lambda: None) -> None:
+        """``is_private``: for one client that started us; ``ended`` is called when a client is gone."""
+        self.hub = hub
+        self.is_private = is_private
+        self.ended = ended
+        self.log = _LimitedLog()
+        self._per_uid: Counter[int] = Counter()
+
+    def connection(self) -> "ClientConnection":
+        """The protocol factory for asyncio."""
+        return ClientConnection(self)
+
+    def admit(self, peer: Peer) -> str | None:
+        """Counts a client in, or says why not."""
+        if self.hub.statistics.clients >= MAX_CONNECTIONS:
+            return f"there are {MAX_CONNECTIONS} connections already"
+        if self._per_uid[peer.uid] >= MAX_CONNECTIONS_PER_UID:
+            return f"uid {peer.uid} has {MAX_CONNECTIONS_PER_UID} connections already"
+        self.hub.statistics.clients += 1
+        self._per_uid[peer.uid] += 1
+        return None
+
+    def dismiss(self, peer: Peer) -> None:
+        """Counts a client out."""
+        self.hub.statistics.clients -= 1
+        self._per_uid[peer.uid] -= 1
+        if not self._per_uid[peer.uid]:
+            del self._per_uid[peer.uid]
+        self.ended()
+
+
+class ClientConnection(asyncio.Protocol):
+    """One client's socket.
+
+    After each read the socket is left alone until everything read was answered: so a client has at most one read's
+    bytes here, its requests are answered in order, and its answers wait for it to read them.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._connection = Connection(SERVER_LIMITS)
+        self._readable = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._at_end = False
+        self._transport: asyncio.Transport | None = None
+        self._peer: Peer | None = None
+        self._session: Session | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._linger: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        listener, self._transport = self._listener, transport
+        peer_socket: socket.socket = transport.get_extra_info("socket")
+        try:
+            peer = peer_of(peer_socket)
+        except OSError as error:
+            listener.log.warning("a client's credentials are unknown: %s", error.strerror)
+            transport.abort()
+            return
+        if refusal := listener.admit(peer):
+            listener.log.warning("a client (pid %d) was turned away: %s", peer.pid, refusal)
+            transport.abort()
+            return
+        self._peer = peer
+        view = view_of(peer, listener.hub.settings.group_gid, listener.is_private)
+        transport.set_write_buffer_limits(HIGH_WATER_BYTES)
+        self._session = Session(Client(listener.hub, peer, view), transport.write)
+        self._task = asyncio.get_running_loop().create_task(self._serve(transport, self._session))
+
+    def data_received(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._connection.feed(data)
+        self._transport.pause_reading()
+        self._readable.set()
+
+    def eof_received(self) -> bool:
+        self._at_end = True
+        self._readable.set()
+        return True  # what was asked before is answered still
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+        if self._session is not None:
+            self._session.is_writable = False
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+        if self._session is not None:
+            self._session.is_writable = True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        if self._linger is not None:
+            self._linger.cancel()
+        if self._session is not None:
+            self._session.close()
+        if self._peer is not None:
+            self._listener.dismiss(self._peer)
+
+    async def _serve(self, transport: asyncio.Transport, session: Session) -> None:
+        try:
+            while True:
+                await self._readable.wait()
+                await self._answer_all(session)
+                if self._at_end:
+                    break
+                self._readable.clear()
+                transport.resume_reading()
+        except ProtocolViolation as violation:
+            assert self._peer is not None
+            self._listener.hub.statistics.protocol_violations += 1
+            self._listener.log.warning(
+                "the client with pid %d, uid %d was disconnected: %s",
+                *(self._peer.pid, self._peer.uid, ascii(str(violation)[:200])),
+            )
+        session.close()
+        transport.close()
+        self._linger = asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.abort)
+
+    async def _answer_all(self, session: Session) -> None:
+        """Answers what was read so far. Raises :exc:`ProtocolViolation`."""
+        turn_ends = time.monotonic() + TURN_SECONDS
+        while messages := self._messages():
+            for message in messages:
+                await self._writable.wait()
+                if isinstance(message, Request):
+                    await session.handle(message)
+                if time.monotonic() >= turn_ends:
+                    await asyncio.sleep(0)
+                    turn_ends = time.monotonic() + TURN_SECONDS
+            await asyncio.sleep(0)
+
+    def _messages(self) -> list[Message]:
+        return self._connection.messages()

@@ -1,0 +1,158 @@
+"""What clients may be given of the newest frames, as bytes made once for everyone who may see the same."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ztop_protocol.codec import delta_head, encode_map, encode_section, encode_section_change, frame_head
+from ztop_protocol.frame import Delta, Frame, Key, Row, Section, SectionDelta, diff_section
+from ztop_protocol.processes import joined
+from ztop_protocol.schema import SECTIONS
+from ztopd.feed import FeedFrame
+from ztopd.server.access import HIDEABLE, Access, View, hides_processes, rows_of
+from ztopd.server.latest import Latest
+
+_JOINED_SECTIONS = ("processes", "process_io", "process_executables", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A frame that a later delta will start from, kept whole where that delta will not be the sampler's own."""
+
+    seq: int
+    hides_processes: bool
+    sections: Mapping[str, Section] | None
+    """As the sampler made them, not cut to a view."""
+
+
+class Published:
+    """The newest frame and the one before, section by section, cut to a view. What is made lives for one frame."""
+
+    def __init__(self, latest: Latest) -> None:
+        self._latest = latest
+        self._wholes: dict[tuple[str, int, int | None], bytes | None] = {}
+        self._changes: dict[tuple[str, int, bool, int | None], bytes | None] = {}
+        self._joined: dict[View, dict[Key, Row]] = {}
+        self._hides: dict[int, bool] = {}
+
+    def forget(self) -> None:
+        """A new frame came."""
+        for made in (self._wholes, self._changes, self._joined, self._hides):
+            made.clear()
+
+    def hides_processes(self, seq: int) -> bool:
+        """Whether /proc hid processes from strangers in that frame."""
+        if seq not in self._hides:
+            self._hides[seq] = hides_processes(self._latest.section("host", seq))
+        return self._hides[seq]
+
+    def frame(self, view: View, seq: int, names: tuple[str, ...]) -> Frame:
+        """The sections that the view may see, its rows only."""
+        frame = self._latest.frame(seq, names)
+        hides = self._hides_from(view, names, seq)
+        sections = {name: cut for name, section in frame.sections.items() if (cut := _cut(view, name, section, hides))}
+        return Frame(frame.seq, frame.time_ns, frame.boottime_ns, frame.boot_id, sections)
+
+    def processes(self, view: View) -> dict[Key, Row]:
+        """The newest frame's processes with the columns of :mod:`ztop_protocol.processes`, by key."""
+        made = self._joined.get(view)
+        if made is None:
+            newest, previous = self._latest.newest, self._latest.previous
+            assert newest is not None
+            before = None if previous is None else self.frame(view, previous.seq, _JOINED_SECTIONS)
+            made = self._joined[view] = joined(before, self.frame(view, newest.seq, _JOINED_SECTIONS))
+        return made
+
+    def encode_frame(
+        self, view: View, seq: int, names: tuple[str, ...], head: Mapping[str, int | bool] | None = None
+    ) -> bytes:
+        """The map of ``snapshot`` and of the notification ``frame``, with ``head`` before it."""
+        hides = self._hides_from(view, names, seq)
+        parts: dict[str, bytes] = {}
+        for name in names:
+            access = view.access(name, hides)
+            if access is Access.NOTHING:
+                continue
+            key = (name, seq, None if access is Access.ALL else view.uid)
+            if key not in self._wholes:
+                self._wholes[key] = self._whole(view, name, seq, hides)
+            if (part := self._wholes[key]) is not None:
+                parts[name] = part
+        return encode_map({**(head or {}), **frame_head(_undressed(self._latest.message(seq)))}, "sections", parts)
+
+    def _whole(self, view: View, name: str, seq: int, hides: bool) -> bytes | None:
+        if view.access(name, hides) is Access.ALL and (lying := self._latest.encoded(name, seq)) is not None:
+            return lying
+        section = self._latest.section(name, seq)
+        cut = None if section is None else _cut(view, name, section, hides)
+        return None if cut is None else encode_section(name, cut)
+
+    def base(self, view: View, names: tuple[str, ...], seq: int, *, whole: bool) -> Base:
+        """A frame as the base of a later delta. ``whole``: a delta over several frames will start from it."""
+        sections = self._latest.frame(seq, names).sections if whole else None
+        return Base(seq, self._hides_from(view, names, seq), sections)
+
+    def encode_delta(self, view: View, names: tuple[str, ...], base: Base, subscription: int) -> bytes | None:
+        """The map of the notification ``delta`` from ``base`` to the newest frame; None where nothing leads there."""
+        newest = self._latest.newest
+        assert newest is not None
+        is_step = newest.base_seq == base.seq
+        if not is_step and base.sections is None:
+            return None
+        hides = self._hides_from(view, names, newest.seq)
+        parts: dict[str, bytes] = {}
+        gone: list[str] = []
+        for name in names:
+            before, now = view.access(name, base.hides_processes), view.access(name, hides)
+            if is_step and before is now is Access.ALL:
+                if (lying := newest.changes.get(name)) is not None:
+                    parts[name] = lying
+                elif name in newest.gone_sections:
+                    gone.append(name)
+                continue
+            key = (name, base.seq, base.hides_processes, None if before is now is Access.ALL else view.uid)
+            if key not in self._changes:
+                self._changes[key] = self._difference(view, name, base, hides)
+            part = self._changes[key]
+            if part is None:
+                gone.append(name)
+            elif part:
+                parts[name] = part
+        delta = Delta(base.seq, newest.seq, newest.time_ns, newest.boottime_ns, newest.boot_id, {}, tuple(gone))
+        return encode_map({"subscription": subscription, **delta_head(delta)}, "sections", parts)
+
+    def _difference(self, view: View, name: str, base: Base, hides: bool) -> bytes | None:
+        """The encoded change; nothing (b"") where there is none to tell; None where the section is gone."""
+        newest = self._latest.newest
+        assert newest is not None
+        old = self._latest.section(name, base.seq) if base.sections is None else base.sections.get(name)
+        new = self._latest.section(name, newest.seq)
+        before, now = view.access(name, base.hides_processes), view.access(name, hides)
+        if old is new and before is now:
+            return b""
+        old_cut = None if old is None else _cut(view, name, old, base.hides_processes)
+        new_cut = None if new is None else _cut(view, name, new, hides)
+        if new_cut is None:
+            return b"" if old_cut is None else None
+        change: SectionDelta | Section = new_cut
+        if old_cut is not None:
+            change = diff_section(old_cut, new_cut, SECTIONS[name].key_length)
+        return encode_section_change(name, change)
+
+    def _hides_from(self, view: View, names: tuple[str, ...], seq: int) -> bool:
+        """Decodes the host's row only for whom it matters."""
+        return not view.sees_all and not HIDEABLE.isdisjoint(names) and self.hides_processes(seq)
+
+
+def _cut(view: View, name: str, section: Section, hides: bool) -> Section | None:
+    match view.access(name, hides):
+        case Access.ALL:
+            return section
+        case Access.OWN:
+            assert view.uid is not None
+            return rows_of(name, section, view.uid)
+        case Access.NOTHING:
+            return None
+
+
+def _undressed(message: FeedFrame) -> Frame:
+    return Frame(message.seq, message.time_ns, message.boottime_ns, message.boot_id, {})
