@@ -1,0 +1,173 @@
+"""The command line of ztopd."""
+
+import argparse
+import grp
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NoReturn
+
+from ztop_protocol.frame import Row
+from ztop_protocol.schema import SECTIONS, SourceState
+from ztop_protocol.version import VERSION
+from ztopd.configuration import (
+    DEFAULT_FILE,
+    Configuration,
+    ConfigurationError,
+    check_interval,
+    read_configuration,
+)
+from ztopd.socket_path import SYSTEM_SOCKET, ListeningSocket, SocketRefused, default_path
+
+_EXIT_STATUS = """\
+exit status:
+  0  stopped by SIGTERM or SIGINT; --check: no source is degraded (one that this machine does not have is no fault)
+  1  it could not listen, or it failed; --check: a source is degraded
+  2  an option or the configuration is wrong
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One sentence on stderr."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        "ztopd",
+        description="Measures this machine and serves ztop and other clients over a Unix socket.",
+        epilog=_EXIT_STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--socket",
+        metavar="PATH",
+        help=f"where to listen (root: {SYSTEM_SOCKET}; else $XDG_RUNTIME_DIR/ztop/ztopd.sock)",
+    )
+    parser.add_argument("--interval", metavar="SECONDS", type=_seconds, help="between frames, 0.1 to 60 (1)")
+    parser.add_argument("--config", metavar="FILE", help=f"a TOML file ({DEFAULT_FILE} if it is there)")
+    parser.add_argument("--check", action="store_true", help="say what every source gives here and how to get the rest")
+    parser.add_argument("--json", action="store_true", help="with --check: as JSON")
+    parser.add_argument("--private-fd", metavar="N", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--version", action="version", version=f"ztopd {VERSION}")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        return check_interval(float(text))
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a number of seconds was expected, not {text!a}") from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs ztopd; returns the exit status."""
+    options = _parser().parse_args(argv)
+    if options.json and not options.check:
+        return _wrong("--json goes with --check")
+    if options.private_fd is not None and (options.socket is not None or options.check):
+        return _wrong("--private-fd goes with neither --socket nor --check")
+    if options.check:
+        return _check(as_json=options.json)
+    try:
+        configuration = _configuration(options.config, is_private=options.private_fd is not None)
+    except ConfigurationError as error:
+        return _wrong(str(error))
+    if options.interval is not None:
+        configuration = replace(configuration, interval_seconds=options.interval)
+    if options.socket is not None:
+        configuration = replace(configuration, socket=options.socket)
+    logging.basicConfig(format="ztopd: %(levelname)s: %(message)s")
+    return _run(configuration, options.private_fd)
+
+
+def _wrong(sentence: str) -> int:
+    print(f"ztopd: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _configuration(path: str | None, *, is_private: bool) -> Configuration:
+    """The file's settings. What is for the machine's daemon is not for a private one."""
+    if path is None and (is_private or not os.path.exists(DEFAULT_FILE)):
+        return Configuration()
+    path = path or DEFAULT_FILE
+    try:
+        configuration = read_configuration(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    if configuration.group is not None:
+        try:
+            grp.getgrnam(configuration.group)
+        except KeyError:
+            raise ConfigurationError(f"{path}: group: there is no group {configuration.group!a}") from None
+    return configuration
+
+
+def _run(configuration: Configuration, private_fd: int | None) -> int:
+    from ztopd.sampler.run import run
+
+    if private_fd is not None:
+        try:
+            os.fstat(private_fd)
+        except OSError:
+            return _wrong(f"--private-fd: {private_fd} is no open descriptor")
+        return run(configuration, None, private_fd)
+    try:
+        listening = ListeningSocket(configuration.socket or default_path())
+    except SocketRefused as error:
+        print(f"ztopd: {error}", file=sys.stderr)
+        return 1
+    try:
+        return run(configuration, listening.socket, None)
+    finally:
+        listening.close()
+
+
+def _check(*, as_json: bool) -> int:
+    from ztopd.collectors.source import Roots
+    from ztopd.sampler.check import check
+
+    rows = check(Roots())
+    schema = SECTIONS["sources"]
+    if as_json:
+        _print(json.dumps([dict(zip(schema.names, row, strict=True)) for row in rows], indent=2))
+    else:
+        _print(_table(rows))
+    state = schema.position["state"]
+    return 1 if any(row[state] == SourceState.DEGRADED for row in rows) else 0
+
+
+def _print(text: str) -> None:
+    """To stdout; a reader that left is no error."""
+    try:
+        sys.stdout.buffer.write(text.encode(sys.stdout.encoding, "replace") + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # so that the interpreter's own flush at the end has nowhere to fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _table(rows: Sequence[Row]) -> str:
+    """Source, state, reason and fix, in columns."""
+    shown = ("source", "state", "reason", "fix")
+    places = [SECTIONS["sources"].position[name] for name in shown]
+    lines = [tuple(name.upper() for name in shown)]
+    lines += [tuple(_printable(row[place]) for place in places) for row in rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(shown))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _printable(cell: object) -> str:
+    """For a terminal: no control characters, and nothing that it could not write."""
+    if cell is None:
+        return ""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(cell))
