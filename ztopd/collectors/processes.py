@@ -292,8 +292,11 @@ class Processes:
 
 def _io_problem(refused: int, readable: int) -> Problem | None:
     if refused:
+        state = SourceState.DEGRADED if readable else SourceState.ABSENT
+        if os.geteuid() == 0:
+            return Problem(state, f"the kernel refuses the I/O of {refused} processes even to root (other namespaces?)")
         return Problem(
-            SourceState.DEGRADED if readable else SourceState.ABSENT,
+            state,
             f"the I/O of {refused} processes of other users is withheld "
             "(it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)",
             "run ztopd as root to see it",
