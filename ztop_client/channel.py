@@ -61,11 +61,11 @@ class Channel:
         """Ends the connection."""
         self._socket.close()
 
-    def wait(self, seconds: float) -> bool:
-        """Waits until there is something to receive; False if there was nothing for so long."""
+    def wait(self, seconds: float | None) -> bool:
+        """Waits until there is something to receive; False if there was nothing for so long. None: for ever."""
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(max(seconds, 0) * 1000))
+        return bool(poll.poll(None if seconds is None else max(seconds, 0) * 1000))
 
     def receive(self) -> None:
         """Takes what has arrived, without waiting. Raises :exc:`DaemonUnreachable` when that was the last."""
@@ -105,10 +105,11 @@ class Channel:
         self._subscribing = self._request("subscribe", arguments)
 
     def unsubscribe(self) -> None:
-        """Wants no more frames."""
+        """Wants no more frames; those that arrived and were not taken are forgotten."""
         if self._subscription is not None:
             self._request("unsubscribe", {"subscription": self._subscription})
         self._wanted = self._subscribing = self._subscription = self._frame = None
+        self._arrived.clear()
 
     def call(self, method: str, arguments: Arguments | None = None, seconds: float = ANSWER_SECONDS) -> Wire:
         """Asks and waits for the answer; frames that arrive meanwhile are kept.
@@ -171,6 +172,8 @@ class Channel:
                 self._frame = apply(self._frame, delta)
             except BaseMismatch:
                 assert self._wanted is not None
+                arrived = self._arrived.copy()
                 self.subscribe(*self._wanted)
+                self._arrived.extend(arrived)
                 return
         self._arrived.append(self._frame)

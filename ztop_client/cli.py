@@ -1,0 +1,150 @@
+"""The command line of ``ztop``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ztop_client.channel import DaemonUnreachable
+from ztop_client.options import DEFAULT_INTERVAL_SECONDS, Options
+from ztop_client.text import printable
+from ztop_protocol.processes import COLUMNS, Order, natural_order
+from ztop_protocol.version import VERSION
+
+_ONLY_WITH_BATCH = {"iterations": "-n", "json": "--json", "columns": "--columns", "limit": "--limit"}
+_EPILOG = """\
+ztop shows the state of a ztopd: the one at --socket, at $ZTOP_SOCKET, at /run/ztopd/ztopd.sock or at
+$XDG_RUNTIME_DIR/ztop/ztopd.sock. Where none is running and none was asked for, it starts one for itself.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {printable(message)}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs ``ztop``; returns the exit status: 1 where there is no daemon, 2 for bad arguments, 130 for Ctrl-C."""
+    try:
+        options = parse(sys.argv[1:] if argv is None else argv)
+        if options.batch:
+            from ztop_client.batch import run
+        else:
+            from ztop_client.app import run
+        return run(options)
+    except DaemonUnreachable as error:
+        print(f"ztop: {printable(str(error))}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def parse(argv: Sequence[str]) -> Options:
+    """The options; exits with status 2 and a sentence where they cannot be meant."""
+    parser = _parser()
+    given = vars(parser.parse_args(argv))
+    if not given["batch"]:
+        for name, option in _ONLY_WITH_BATCH.items():
+            if given[name]:
+                parser.error(f"{option} is for batch mode: -b is missing")
+    return Options(**given)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="ztop",
+        description="Shows the processes of this machine and what they use.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"ztop {VERSION}")
+    parser.add_argument(
+        "--socket", dest="socket_path", metavar="PATH", type=_path, help="the daemon's socket (default: see below)"
+    )
+    parser.add_argument(
+        *("-d", "--interval"),
+        dest="interval_seconds",
+        metavar="SECONDS",
+        type=_interval,
+        default=DEFAULT_INTERVAL_SECONDS,
+        help="time between two frames, 0.1 to 60, in whole ticks of the daemon (default: %(default)g)",
+    )
+    rows = parser.add_argument_group("processes")
+    rows.add_argument("--sort", dest="order", metavar="COLUMN", type=_order, help="the column to sort by: cpu_percent")
+    rows.add_argument(
+        "--filter", dest="filter_text", metavar="TEXT", help="those whose name, command line or user contains TEXT"
+    )
+    rows.add_argument("-u", "--user", dest="uid", metavar="USER", type=_uid, help="those of a user: a name or a uid")
+    rows.add_argument(
+        *("-p", "--pid"), dest="pids", metavar="PID,...", type=_pids, default=frozenset(), help="these processes"
+    )
+    batch = parser.add_argument_group("batch mode")
+    batch.add_argument("-b", "--batch", action="store_true", help="print frames, without a screen")
+    batch.add_argument(
+        "-n", dest="iterations", metavar="N", type=_count, help="print N frames (default: until interrupted)"
+    )
+    batch.add_argument("--json", action="store_true", help="one JSON object a line for each frame: see docs/batch.md")
+    batch.add_argument(
+        "--columns", metavar="A,B,...", type=_columns, default=(), help="the columns of the processes, by name"
+    )
+    batch.add_argument("--limit", metavar="N", type=_count, help="print at most N processes")
+    return parser
+
+
+def _path(text: str) -> str:
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError("a path was expected")
+    return text
+
+
+def _interval(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 60:
+        raise argparse.ArgumentTypeError(f"seconds from 0.1 to 60 were expected, not {text!r}")
+    return seconds
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text)):
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on was expected, not {text!r}")
+    return int(text)
+
+
+def _order(text: str) -> Order:
+    return natural_order(_column(text))
+
+
+def _columns(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_column(name.strip()) for name in text.split(",")))
+
+
+def _column(name: str) -> str:
+    if name in COLUMNS:
+        return name
+    # imported where it is needed: only a mistake needs it
+    from difflib import get_close_matches
+
+    close = get_close_matches(name.lower(), COLUMNS, n=1) or [column for column in COLUMNS if name and name in column]
+    hint = f"; is {close[0]} meant?" if close else ""
+    raise argparse.ArgumentTypeError(f"there is no column {name!r}{hint}")
+
+
+def _pids(text: str) -> frozenset[int]:
+    return frozenset(_count(pid.strip()) for pid in text.split(","))
+
+
+def _uid(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= 10:
+        return int(text)
+    import pwd
+
+    try:
+        return pwd.getpwnam(text).pw_uid
+    except (KeyError, ValueError, UnicodeError):
+        raise argparse.ArgumentTypeError(f"there is no user {text!r}") from None

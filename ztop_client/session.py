@@ -1,0 +1,167 @@
+"""The Python API: one conversation with a daemon, whose calls wait for their answers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from ztop_client.channel import Channel
+from ztop_client.daemon import Daemon
+from ztop_client.locate import locate
+from ztop_client.sources.source import Pair
+from ztop_protocol.codec import FrameDecoder, Malformed, Wire
+from ztop_protocol.frame import Cell, Frame
+from ztop_protocol.schema import THREADS
+
+CALL_SECONDS = 10.0
+"""A private daemon takes half a second to its second sample, on a busy machine some more."""
+
+
+def connect(path: str | None = None, *, interval_seconds: float = 1.0) -> "Session":
+    """A session with the daemon at ``path``, else with the one that ``ztop`` would talk to.
+
+    Where none is running a private one is started, which samples every ``interval_seconds`` (0.1 to 60) and ends with
+    the session. Raises :exc:`DaemonUnreachable`.
+    """
+    return Session(locate(path, interval_seconds).daemon)
+
+
+class Session:
+    """A conversation with a daemon; use it in a ``with`` statement, or close it.
+
+    Every method raises :exc:`DaemonUnreachable` when the daemon went away or does not answer, and
+    :exc:`RemoteError` when it answers with an error.
+    """
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._iterations = 0
+        try:
+            self._channel = Channel(daemon.connect())
+        except BaseException:
+            daemon.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def title(self) -> str:
+        """Which daemon this is: ``ztopd /run/ztopd/ztopd.sock``, ``private ztopd``."""
+        return self._daemon.title
+
+    def close(self) -> None:
+        """Ends the session, and the private daemon if there is one."""
+        self._channel.close()
+        self._daemon.close()
+
+    def hello(self) -> dict[str, Any]:
+        """Versions, who you are to the daemon, what you may see, and its interval (``interval_ns``)."""
+        return _map(self._call("hello"))
+
+    def status(self) -> dict[str, Any]:
+        """How the daemon is: its clients, its memory, what it dropped."""
+        return _map(self._call("status"))
+
+    def ping(self) -> int | None:
+        """The number of the newest frame; None before the first one."""
+        seq = _map(self._call("ping")).get("seq")
+        return seq if isinstance(seq, int) else None
+
+    def snapshot(self, sections: Sequence[str] | None = None) -> Frame:
+        """The newest frame, with the sections named, or all."""
+        return FrameDecoder().frame(self._call("snapshot", sections=None if sections is None else list(sections)))
+
+    def top(
+        self,
+        sort: str = "cpu_percent",
+        limit: int = 20,
+        filter: str | Mapping[str, Cell] | None = None,
+        columns: Sequence[str] | None = None,
+        descending: bool | None = None,
+    ) -> list[dict[str, Cell]]:
+        """Processes with their rates, sorted, at most ``limit`` (up to 1000).
+
+        ``filter``: text that the name, the command line or the user contains, or values that columns must have.
+        ``columns``: those of :data:`ztop_protocol.processes.COLUMNS` (pid and start_boottime_ns are always there).
+        ``descending``: None for the order that is natural to the column.
+        """
+        wanted: Wire = filter
+        if isinstance(filter, str):
+            wanted = _portable(filter)
+        elif filter is not None:
+            wanted = {name: _portable(value) if isinstance(value, str) else value for name, value in filter.items()}
+        answer = self._call(
+            "top",
+            sort=sort,
+            limit=limit,
+            filter=wanted,
+            columns=None if columns is None else list(columns),
+            descending=descending,
+        )
+        table = _map(_map(_map(answer).get("sections")).get("processes"))
+        return [dict(zip(table["columns"], map(_cell, row), strict=True)) for row in table["rows"]]
+
+    def threads(self, pid: int) -> list[dict[str, Cell]]:
+        """The threads of one process, read now, with the columns of the section ``threads``."""
+        rows = FrameDecoder().frame(self._call("threads", pid=pid)).rows("threads").values()
+        return [dict(zip(THREADS.names, row, strict=True)) for row in rows]
+
+    def frames(self, interval_ticks: int = 1, sections: Sequence[str] | None = None) -> Iterator[Frame]:
+        """The frames as they are made, every so many ticks of the daemon; the first is the one before the newest.
+
+        One iteration at a time: a new one ends the one before. A reader that is late misses frames, never parts
+        of one.
+        """
+        self._iterations += 1
+        mine = self._iterations
+        self._channel.subscribe(interval_ticks, sections)
+        try:
+            while mine == self._iterations:
+                for frame in self._channel.frames():
+                    yield frame
+                    if mine != self._iterations:
+                        return
+                self._channel.wait(None)
+                self._channel.receive()
+        finally:
+            if mine == self._iterations and self._channel.fileno() >= 0:
+                self._channel.unsubscribe()
+
+    def pairs(self, interval_ticks: int = 1, sections: Sequence[str] | None = None) -> Iterator[Pair]:
+        """As :meth:`frames`, each one with what its rates are computed against, from the second one on.
+
+        ``rates(pair.previous, pair.current, section)`` of :mod:`ztop_protocol.rates` then gives them.
+        """
+        pair: Pair | None = None
+        for frame in self.frames(interval_ticks, sections):
+            pair = Pair(None, frame) if pair is None else pair.followed_by(frame)
+            if pair.previous is not None:
+                yield pair
+
+    def _call(self, method: str, **arguments: Wire) -> Wire:
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return self._channel.call(method, given, CALL_SECONDS)
+
+
+def _map(value: Wire) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Malformed("a map was expected in the daemon's answer")
+    return value
+
+
+def _cell(value: Wire) -> Cell:
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
+def _portable(text: str) -> str | bytes:
+    """Text with surrogate escapes as the bytes that it stands for."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape")
+    return text

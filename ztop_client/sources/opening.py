@@ -1,0 +1,33 @@
+"""Opening the source that a person asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ztop_client.locate import locate
+from ztop_client.sources.live import LiveSource
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A source, the daemon's interval, and every how many of its ticks a frame comes."""
+
+    source: LiveSource
+    tick_ns: int
+    ticks: int
+
+    @property
+    def interval_seconds(self) -> float:
+        """What was asked for, in whole ticks."""
+        return self.ticks * self.tick_ns / 1e9
+
+
+def open_source(socket_path: str | None, interval_seconds: float, sections: Sequence[str] | None = None) -> Opened:
+    """The source of the daemon to talk to, about every ``interval_seconds``; connecting, or starting, when this returns.
+
+    Raises :exc:`ztop_client.channel.DaemonUnreachable` for a daemon that was asked for and cannot be reached.
+    """
+    located = locate(socket_path, interval_seconds)
+    ticks = max(1, round(interval_seconds * 1e9 / located.tick_ns))
+    source = LiveSource(located.daemon, ticks, sections)
+    source.maintain()
+    return Opened(source, located.tick_ns, ticks)
