@@ -17,6 +17,7 @@ FACTS_AT_A_TIME = 50
 
 _NS_PER_MS = 1_000_000
 _FIELDS_OF_OLD_PARTITIONS = 7
+_RAM_MAJOR = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def parse_diskstats_line(line: bytes) -> DiskCounters:
 
 
 class Disks:
-    """The section ``disks``: whole disks and partitions, without devices that hold nothing and never did anything."""
+    """The section ``disks``: whole disks and partitions, without loops and ram disks that nobody has used."""
 
     name = "disks"
     period_ns = 0
@@ -132,7 +133,8 @@ class Disks:
     def _row(self, line: bytes, now_ns: int) -> tuple[str, Row | None]:
         disk = parse_diskstats_line(line)
         facts = self._facts.fact(disk.name, now_ns)
-        if not facts.size_bytes and not disk.read_operations and not disk.write_operations:
+        untouched = not disk.read_operations and not disk.write_operations
+        if untouched and (not facts.size_bytes or disk.major == _RAM_MAJOR):
             return disk.name, None
         return disk.name, (
             *(disk.name, disk.major, disk.minor, facts.whole_disk, facts.model, facts.size_bytes),
