@@ -30,10 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
         if options.batch:
-            from ztop_client.batch import run
-        else:
-            from ztop_client.app import run
-        return run(options)
+            from ztop_client import batch
+
+            return batch.run(options)
+        from ztop_client import app
+
+        return app.run(options)
     except DaemonUnreachable as error:
         print(f"ztop: {printable(str(error))}", file=sys.stderr)
         return 1

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from ztop_client.channel import Channel
+from ztop_client.channel import Channel, DaemonUnreachable
 from ztop_client.daemon import Daemon
 from ztop_client.locate import locate
 from ztop_client.sources.source import Pair
@@ -128,6 +128,8 @@ class Session:
                         return
                 self._channel.wait(None)
                 self._channel.receive()
+        except DaemonUnreachable as error:
+            raise self._explained(error) from error
         finally:
             if mine == self._iterations and self._channel.fileno() >= 0:
                 self._channel.unsubscribe()
@@ -145,7 +147,15 @@ class Session:
 
     def _call(self, method: str, **arguments: Wire) -> Wire:
         given = {name: value for name, value in arguments.items() if value is not None}
-        return self._channel.call(method, given, CALL_SECONDS)
+        try:
+            return self._channel.call(method, given, CALL_SECONDS)
+        except DaemonUnreachable as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: DaemonUnreachable) -> DaemonUnreachable:
+        """A private daemon that died may have said why."""
+        words = self._daemon.last_words()
+        return error if words is None else DaemonUnreachable(words)
 
 
 def _map(value: Wire) -> dict[str, Any]:

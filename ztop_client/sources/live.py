@@ -21,7 +21,7 @@ class LiveSource:
         self._sections = sections
         self._channel: Channel | None = None
         self._pair: Pair | None = None
-        self._status = SourceStatus(False, time.monotonic(), "connecting")
+        self._status = SourceStatus(False, time.monotonic())
         self._retry_seconds = _RETRY_SECONDS[0]
         self._not_before = 0.0
 
@@ -39,7 +39,7 @@ class LiveSource:
         return None if self._channel is None else self._channel.fileno()
 
     def status(self) -> SourceStatus:
-        """Live from the first frame of a connection to its end."""
+        """Live while there is a connection."""
         return self._status
 
     def receive(self) -> bool:
@@ -64,6 +64,8 @@ class LiveSource:
             self._channel.subscribe(self._ticks, self._sections)
         except DaemonUnreachable as error:
             self._lost(error)
+        else:
+            self._status = SourceStatus(True, time.monotonic())
 
     def set_interval(self, ticks: int) -> None:
         """A frame every so many ticks from now on."""
@@ -101,8 +103,7 @@ class LiveSource:
         before = self._pair
         for frame in frames:
             self._pair = Pair(None, frame) if self._pair is None else self._pair.followed_by(frame)
-        if frames and not self._status.live:
-            self._status = SourceStatus(True, time.monotonic())
+        if frames:
             self._retry_seconds = _RETRY_SECONDS[0]
         return self._pair is not before
 
@@ -111,7 +112,7 @@ class LiveSource:
             self._channel.close()
             self._channel = None
         now = time.monotonic()
-        reason = f"{self._daemon.last_words() or error}: reconnecting"
-        self._status = SourceStatus(False, now if self._status.live else self._status.since_monotonic, reason)
+        since = now if self._status.live else self._status.since_monotonic
+        self._status = SourceStatus(False, since, self._daemon.last_words() or str(error))
         self._not_before = now + self._retry_seconds
         self._retry_seconds = min(2 * self._retry_seconds, _RETRY_SECONDS[1])

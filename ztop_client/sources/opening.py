@@ -22,7 +22,7 @@ class Opened:
 
 
 def open_source(socket_path: str | None, interval_seconds: float, sections: Sequence[str] | None = None) -> Opened:
-    """The source of the daemon to talk to, about every ``interval_seconds``; connecting, or starting, when this returns.
+    """The source of the daemon to talk to, a frame about every ``interval_seconds``.
 
     Raises :exc:`ztop_client.channel.DaemonUnreachable` for a daemon that was asked for and cannot be reached.
     """

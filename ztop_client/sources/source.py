@@ -41,7 +41,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """Whether frames arrive, since when that is so (``time.monotonic()``), and if not, why, in words."""
+    """Whether there is a connection, since when that is so (``time.monotonic()``), and if not, why, in words."""
 
     live: bool
     since_monotonic: float
@@ -68,7 +68,7 @@ class Source(Protocol):
         """Tries to connect, with a back-off, where not connected. To be called about four times a second."""
 
     def status(self) -> SourceStatus:
-        """Whether frames arrive."""
+        """Whether there is a connection; whether frames come is to be seen by their age."""
 
     def set_interval(self, ticks: int) -> None:
         """From now on a frame every so many ticks of the daemon."""

@@ -1,0 +1,157 @@
+"""Batch mode: one frame after the other to standard output, as text or as JSON lines."""
+
+import io
+import os
+import select
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+from ztop_client.channel import DaemonUnreachable
+from ztop_client.json_lines import json_line
+from ztop_client.options import Options
+from ztop_client.sources.opening import Opened, open_source
+from ztop_client.sources.source import Pair, Source
+from ztop_client.text import printable
+from ztop_client.text_page import text_page
+from ztop_protocol.frame import Row
+from ztop_protocol.processes import POSITION, Order, contains, joined
+
+_MAINTAIN_SECONDS = 0.25
+_EFFECTIVE_UID = POSITION["effective_uid"]
+
+
+class _OutputClosed(Exception):
+    """Nobody reads the output any more."""
+
+
+def run(options: Options) -> int:
+    """Prints frames as ``options`` have it; returns the exit status. A closed pipe is no error.
+
+    Raises :exc:`DaemonUnreachable` where there never was a frame to print, :exc:`KeyboardInterrupt`.
+    """
+    opened = open_source(options.socket_path, options.interval_seconds)
+    with closing(opened.source):
+        _say_if_rounded(opened, options.interval_seconds)
+        try:
+            try:
+                _print_frames(opened.source, options)
+            finally:
+                sys.stdout.flush()
+        except (_OutputClosed, BrokenPipeError):
+            _give_up_output()
+        except OSError as error:
+            _give_up_output()
+            _say(f"the output cannot be written: {error.strerror}")
+            return 1
+    return 0
+
+
+def chosen(pair: Pair, options: Options) -> list[Row]:
+    """The processes that ``options`` ask for, in their order, with the columns of :mod:`ztop_protocol.processes`."""
+    rows = list(joined(pair.previous, pair.current).values())
+    if options.pids:
+        rows = [row for row in rows if row[0] in options.pids]
+    if options.uid is not None:
+        rows = [row for row in rows if row[_EFFECTIVE_UID] == options.uid]
+    if options.filter_text is not None:
+        rows = list(filter(contains(options.filter_text), rows))
+    return (options.order or Order()).sorted(rows)[: options.limit]
+
+
+def _print_frames(source: Source, options: Options) -> None:
+    make = _make_json if options.json else _page_maker(source.title)
+    # a locale of ASCII only must not end it
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    for number, pair in enumerate(_pairs(source), 1):
+        sys.stdout.write(make(pair, options))
+        sys.stdout.flush()
+        if number == options.iterations:
+            return
+
+
+def _make_json(pair: Pair, options: Options) -> str:
+    return json_line(pair, chosen(pair, options), options.columns)
+
+
+def _page_maker(title: str) -> Callable[[Pair, Options], str]:
+    is_first = True
+
+    def make(pair: Pair, options: Options) -> str:
+        nonlocal is_first
+        lead = "" if is_first else "\n"
+        is_first = False
+        return lead + text_page(pair, chosen(pair, options), options.columns, title, _columns_of_terminal())
+
+    return make
+
+
+def _columns_of_terminal() -> int | None:
+    """The width of the terminal, asked for at every page; None where the output is something else."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None if sys.stdout.isatty() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _pairs(source: Source) -> Iterator[Pair]:
+    """Every frame that has rates, as it comes. What happens to the connection is said on standard error."""
+    is_live = True
+    while True:
+        status = source.status()
+        if not status.live:
+            if source.latest() is None:
+                raise DaemonUnreachable(status.reason or "there is no daemon")
+            if is_live:
+                _say(f"{status.reason}: reconnecting")
+        is_live = status.live
+        _wait(source.fileno())
+        source.maintain()
+        if source.receive():
+            pair = source.latest()
+            if pair is not None and pair.previous is not None:
+                yield pair
+
+
+def _wait(descriptor: int | None) -> None:
+    """Waits until the source is readable, or for a moment where there is none. Raises :exc:`_OutputClosed`."""
+    poll = select.poll()
+    if descriptor is not None:
+        poll.register(descriptor, select.POLLIN)
+    try:
+        output = sys.stdout.fileno()
+        # no events asked for: errors are told all the same
+        poll.register(output, 0)
+    except (OSError, ValueError):
+        output = None
+    if descriptor is None and output is None:
+        time.sleep(_MAINTAIN_SECONDS)
+        return
+    ready = poll.poll(None if descriptor is not None else _MAINTAIN_SECONDS * 1000)
+    if output is not None and any(number == output for number, _ in ready):
+        raise _OutputClosed
+
+
+def _give_up_output() -> None:
+    """What is still buffered has nowhere to go; at its end the interpreter would complain about it."""
+    try:
+        output = sys.stdout.fileno()
+    except (OSError, ValueError):
+        return
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), output)
+
+
+def _say_if_rounded(opened: Opened, interval_seconds: float) -> None:
+    shown = opened.interval_seconds
+    if abs(shown - interval_seconds) > 0.01 * interval_seconds:
+        _say(
+            f"the daemon samples every {opened.tick_ns / 1e9:g} s: "
+            f"a frame every {shown:g} s instead of every {interval_seconds:g} s"
+        )
+
+
+def _say(sentence: str) -> None:
+    print(f"ztop: {printable(sentence)}", file=sys.stderr)
