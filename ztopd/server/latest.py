@@ -94,7 +94,8 @@ class Latest:
             if step.keyframe is not None:
                 before = None if step.base_seq is None else self._last_word(name, step.base_seq)
                 if before is None or before.seq not in states:
-                    section = self._decoder.section(name, unpack(step.keyframe[name]))
+                    if name in step.keyframe:
+                        section = self._decoder.section(name, unpack(step.keyframe[name]))
                     break
             if name in step.changes:
                 steps.append(step.changes[name])

@@ -30,7 +30,7 @@ class Published:
     def __init__(self, latest: Latest) -> None:
         self._latest = latest
         self._wholes: dict[tuple[str, int, int | None], bytes | None] = {}
-        self._changes: dict[tuple[str, int, bool, int | None], bytes | None] = {}
+        self._changes: dict[tuple[str, int, Access, Access, int | None], bytes | None] = {}
         self._joined: dict[View, dict[Key, Row]] = {}
         self._hides: dict[int, bool] = {}
 
@@ -109,7 +109,7 @@ class Published:
                 elif name in newest.gone_sections:
                     gone.append(name)
                 continue
-            key = (name, base.seq, base.hides_processes, None if before is now is Access.ALL else view.uid)
+            key = (name, base.seq, before, now, view.uid if Access.OWN in (before, now) else None)
             if key not in self._changes:
                 self._changes[key] = self._difference(view, name, base, hides)
             part = self._changes[key]
