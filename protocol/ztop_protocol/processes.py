@@ -73,7 +73,8 @@ def contains(text: str) -> Callable[[Row], bool]:
     wanted = text.casefold()
 
     def test(row: Row) -> bool:
-        return any(wanted in str(row[place]).casefold() for place in _TEXT_COLUMNS if row[place] is not None)
+        texts = ("" if row[place] is None else str(row[place]) for place in _TEXT_COLUMNS)
+        return any(wanted in text.casefold() for text in texts)
 
     return test
 

@@ -1,0 +1,398 @@
+"""The codec: nothing of a text is lost, and whatever a peer sends is a frame or :exc:`Malformed`."""
+
+import itertools
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.protocol.strategies import BOOT_IDS, frame_pairs, frames, kernel_text, sections, typed
+from ztop_protocol.codec import (
+    MAX_FRAME_BYTES,
+    FrameDecoder,
+    Malformed,
+    encode_delta,
+    encode_frame,
+    encode_section,
+    encode_section_change,
+    encode_table,
+    unpack,
+)
+from ztop_protocol.frame import Delta, Frame, Key, Section, SectionDelta, apply, diff
+from ztop_protocol.schema import PRESSURE, SECTIONS
+
+NETWORKS = SECTIONS["networks"]
+
+
+def network(interface: object = "lo", state: object = None, received: object = None) -> list[Any]:
+    row: list[Any] = [None] * len(NETWORKS.names)
+    row[0], row[1], row[NETWORKS.position["receive_bytes"]] = interface, state, received
+    return row
+
+
+def section_message(rows: list[list[Any]], columns: Any = NETWORKS.names, at: Any = 7) -> dict[str, Any]:
+    return {"sampled_boottime_ns": at, "columns": list(columns), "rows": rows}
+
+
+def frame_message(**parts: Any) -> dict[str, Any]:
+    return {"seq": 1, "time_ns": 2, "boottime_ns": 3, "boot_id": BOOT_IDS[0], "sections": parts}
+
+
+def delta_message(**parts: Any) -> dict[str, Any]:
+    return frame_message(**parts) | {"seq": 2, "base_seq": 1, "gone_sections": []}
+
+
+# --- round trips
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_section_comes_back(name: str) -> None:
+    @given(sections(name))
+    def comes_back(section: Section) -> None:
+        assert typed(FrameDecoder().section(name, unpack(encode_section(name, section)))) == typed(section)
+
+    comes_back()
+
+
+@given(st.binary(max_size=40))
+def test_no_byte_of_a_text_is_lost(data: bytes) -> None:
+    """UTF-8 is ``str``, anything else is ``bin`` with exactly those bytes."""
+    row = network("eth0", data.decode("utf-8", "surrogateescape"))
+    sent = msgpack.unpackb(encode_table(NETWORKS.names, 1, [row]))["rows"][0][1]
+    try:
+        assert sent == data.decode()
+    except UnicodeDecodeError:
+        assert sent == data
+    received = FrameDecoder().section("networks", unpack(encode_table(NETWORKS.names, 1, [row])))
+    text = received.rows[("eth0",)][1]
+    assert isinstance(text, str)
+    assert text.encode("utf-8", "surrogateescape") == data
+
+
+@given(kernel_text)
+def test_texts_in_keys_and_changes_are_not_lost_either(text: str) -> None:
+    key = (text,)
+    delta = SectionDelta(1, (tuple(network(text)),), ((*key, 1, text),), (key,))
+    decoder = FrameDecoder()
+    decoder.section("networks", section_message([]))
+    assert decoder.section_change("networks", unpack(encode_section_change("networks", delta))) == delta
+
+
+@pytest.mark.parametrize(
+    ("number", "received"),
+    [
+        (2**63 - 1, 2**63 - 1),
+        (2**64 - 1, 2**64 - 1),
+        (-(2**63), -(2**63)),
+        (2**64, None),
+        (10**40, None),
+        (-(2**63) - 1, None),
+    ],
+)
+def test_numbers_of_more_than_64_bits_are_unknown(number: int, received: int | None) -> None:
+    rows = [network("lo", "up", number), network("eth0", "naïve\udcff", 5)]
+    section = FrameDecoder().section("networks", unpack(encode_table(NETWORKS.names, 1, rows)))
+    assert section.rows[("lo",)] == tuple(network("lo", "up", received))
+    assert section.rows[("eth0",)] == tuple(rows[1])
+
+
+@given(frame_pairs())
+def test_one_encoding_for_one_state(pair: tuple[Frame, Frame]) -> None:
+    """What was decoded is encoded again to the same bytes."""
+    base, frame = pair
+    decoder = FrameDecoder()
+    sent = encode_frame(base)
+    assert encode_frame(decoder.frame(unpack(sent))) == sent
+    sent = encode_delta(diff(base, frame))
+    assert encode_delta(decoder.delta(unpack(sent))) == sent
+
+
+# --- versions
+
+
+def test_columns_of_another_version() -> None:
+    """Unknown ones are left out, missing ones are None, the order is the peer's."""
+    columns = ["interface", "of_the_future", "receive_bytes", "operational_state", "another"]
+    decoder = FrameDecoder()
+    frame = decoder.frame(
+        frame_message(networks=section_message([["lo", "?", 5, "up", 1.5]], columns), of_the_future=[1, 2])
+    )
+    assert set(frame.sections) == {"networks"}
+    assert frame.rows("networks") == {("lo",): tuple(network("lo", "up", 5))}
+
+    delta = decoder.delta(
+        delta_message(
+            networks={
+                "sampled_boottime_ns": 8,
+                "new": [["eth0", "?", 6, "down", None]],
+                "changed": [["lo", 2, 9, 1, "!", 3, None, 4, 0]],
+                "gone": [],
+            },
+            of_the_future={"anything": True},
+        )
+        | {"gone_sections": ["also_of_the_future"], "unknown": 1}
+    )
+    assert apply(frame, delta).rows("networks") == {
+        ("lo",): tuple(network("lo", None, 9)),
+        ("eth0",): tuple(network("eth0", "down", 6)),
+    }
+    assert delta.gone_sections == ()
+
+
+@given(frame_pairs(names=("networks", "pressure")), st.randoms())
+def test_a_peer_with_columns_in_another_order(pair: tuple[Frame, Frame], random: Any) -> None:
+    """What a peer says in its own order of columns means the same."""
+    order: dict[str, list[int]] = {}
+    for name in ("networks", "pressure"):
+        rest = list(range(1, len(SECTIONS[name].names)))
+        random.shuffle(rest)
+        order[name] = [0, *rest]
+
+    def table(name: str, body: dict[str, Any]) -> dict[str, Any]:
+        places = order[name]
+        if "columns" in body:
+            body["columns"] = [body["columns"][place] for place in places]
+            body["rows"] = [[row[place] for place in places] for row in body["rows"]]
+        else:
+            body["new"] = [[row[place] for place in places] for row in body["new"]]
+            for change in body["changed"]:
+                change[1::2] = [places.index(place) for place in change[1::2]]
+        return body
+
+    def as_the_peer_has_it(data: bytes) -> Any:
+        message = unpack(data)
+        return message | {"sections": {name: table(name, body) for name, body in message["sections"].items()}}
+
+    base, frame = pair
+    decoder = FrameDecoder()
+    received = decoder.frame(as_the_peer_has_it(encode_frame(base)))
+    assert typed(received) == typed(base)
+    delta = decoder.delta(as_the_peer_has_it(encode_delta(diff(base, frame))))
+    assert typed(apply(received, delta)) == typed(frame)
+
+
+def test_a_whole_section_in_a_delta_may_change_the_columns() -> None:
+    decoder = FrameDecoder()
+    frame = decoder.frame(frame_message(networks=section_message([network("lo")])))
+    delta = decoder.delta(delta_message(networks=section_message([["lo", 5]], ["interface", "receive_bytes"])))
+    frame = apply(frame, delta)
+    change = {"sampled_boottime_ns": 9, "new": [], "changed": [["lo", 1, 6]], "gone": []}
+    frame = apply(frame, decoder.delta(delta_message(networks=change) | {"base_seq": 2, "seq": 3}))
+    assert frame.rows("networks") == {("lo",): tuple(network("lo", None, 6))}
+
+
+# --- what is malformed
+
+A_CHANGE: dict[str, Any] = {"sampled_boottime_ns": 8, "new": [], "changed": [], "gone": []}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        [],
+        {},
+        frame_message() | {"seq": "1"},
+        frame_message() | {"seq": True},
+        frame_message() | {"boot_id": b"\xff"},
+        frame_message() | {"sections": []},
+        frame_message(networks=None),
+        frame_message(networks=[]),
+        frame_message(networks={}),
+        frame_message(networks=section_message([network()], at=1.5)),
+        frame_message(networks=section_message([[]])),
+        frame_message(networks=section_message([network()[:-1]])),
+        frame_message(networks=section_message([{}])),  # type: ignore[list-item]
+        frame_message(networks=section_message([network("lo", [])])),
+        frame_message(networks=section_message([network("lo", {})])),
+        frame_message(networks=section_message([network([])])),
+        frame_message(networks=section_message([network("lo", msgpack.Timestamp(1))])),
+        frame_message(networks=section_message([network("lo", None, "many")])),
+        frame_message(networks=section_message([network("lo", None, 1.5)])),
+        frame_message(networks=section_message([network("lo", None, True)])),
+        frame_message(networks=section_message([], [])),
+        frame_message(networks=section_message([], ["mtu_bytes", "interface"])),
+        frame_message(networks=section_message([], ["interface", "mtu_bytes", "mtu_bytes"])),
+        frame_message(networks=section_message([], ["interface", 1])),
+        frame_message(networks=section_message([], ["interface", []])),
+        frame_message(networks=section_message([], [b"interface"])),
+        frame_message(networks=section_message([]) | {"rows": {}}),
+        frame_message(networks=section_message([]) | {"columns": "interface"}),
+        frame_message(
+            processes={"sampled_boottime_ns": 1, "columns": ["pid", "start_boottime_ns"], "rows": [[1, None]]}
+        ),
+    ],
+)
+def test_frames_that_are_none(message: Any) -> None:
+    with pytest.raises(Malformed):
+        FrameDecoder().frame(message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        frame_message(),
+        delta_message() | {"gone_sections": None},
+        delta_message() | {"base_seq": None},
+        delta_message(pressure=A_CHANGE),
+        delta_message(networks=[]),
+        delta_message(networks={}),
+        delta_message(networks=A_CHANGE | {"new": [["lo"]]}),
+        delta_message(networks=A_CHANGE | {"new": None}),
+        delta_message(networks=A_CHANGE | {"gone": [[]]}),
+        delta_message(networks=A_CHANGE | {"gone": ["lo"]}),
+        delta_message(networks=A_CHANGE | {"gone": [["lo", 1]]}),
+        delta_message(networks=A_CHANGE | {"gone": [[[]]]}),
+        delta_message(networks=A_CHANGE | {"changed": [[]]}),
+        delta_message(networks=A_CHANGE | {"changed": [["lo", 1]]}),
+        delta_message(networks=A_CHANGE | {"changed": [["lo", 0, "eth0"]]}),
+        delta_message(networks=A_CHANGE | {"changed": [["lo", -1, 5]]}),
+        delta_message(networks=A_CHANGE | {"changed": [["lo", 99, 5]]}),
+        delta_message(networks=A_CHANGE | {"changed": [["lo", True, 5]]}),
+        delta_message(networks=A_CHANGE | {"changed": [["lo", None, 5]]}),
+        delta_message(networks=A_CHANGE | {"changed": [["lo", [[]], 5]]}),
+        delta_message(networks=A_CHANGE | {"changed": [["lo", 1, []]]}),
+        delta_message(networks=A_CHANGE | {"changed": [["lo", NETWORKS.position["receive_bytes"], "many"]]}),
+    ],
+)
+def test_deltas_that_are_none(message: Any) -> None:
+    decoder = FrameDecoder()
+    decoder.frame(frame_message(networks=section_message([network()])))
+    with pytest.raises(Malformed):
+        decoder.delta(message)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xc1",
+        b"\x91",
+        b"\x01\x02",
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdf\xff\xff\xff\xff",
+        b"\xdb\xff\xff\xff\xff",
+        b"\x91" * 100_000,
+        b"\x81\x90\x01",
+        b"\xd6\xff" + b"\xff" * 3,
+    ],
+    ids=["empty", "unused", "half", "two", "huge list", "huge map", "huge text", "deep", "list as key", "half a time"],
+)
+def test_bytes_that_are_no_value(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        unpack(data)
+
+
+def test_a_frame_has_a_size() -> None:
+    assert unpack(msgpack.packb(b"x" * (MAX_FRAME_BYTES - 8))) is not None
+    with pytest.raises(Malformed):
+        unpack(msgpack.packb(b"x" * MAX_FRAME_BYTES))
+
+
+def test_nesting_does_not_get_through() -> None:
+    deep: Any = 1
+    for _ in range(500):
+        deep = [deep]
+    for message in (deep, frame_message(networks=deep), frame_message(networks=section_message([deep], deep))):
+        with pytest.raises(Malformed):
+            FrameDecoder().frame(unpack(msgpack.packb(message)))
+    with pytest.raises(Malformed):
+        FrameDecoder().frame(frame_message(networks=section_message([network(deep)])))
+
+
+# --- anything at all
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.text(max_size=5), st.binary(max_size=5)
+)
+keys = st.one_of(
+    st.sampled_from(("seq", "sections", "columns", "rows", "networks", "pressure", "changed", "gone")), scalars
+)
+anything = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=15
+)
+
+
+def is_a_frame(frame: Frame) -> bool:
+    return all(
+        len(row) == len(SECTIONS[name].names) and row[: SECTIONS[name].key_length] == key
+        for name, section in frame.sections.items()
+        for key, row in section.rows.items()
+    )
+
+
+def feed_anything(decoder: FrameDecoder, message: Any) -> None:
+    """A frame, a delta that applies or not, or :exc:`Malformed`: any other exception fails the test."""
+    try:
+        assert is_a_frame(decoder.frame(message))
+    except Malformed:
+        pass
+    try:
+        assert isinstance(decoder.delta(message), Delta)
+    except Malformed:
+        pass
+
+
+@given(anything)
+def test_any_value(value: Any) -> None:
+    decoder = FrameDecoder()
+    decoder.frame(frame_message(networks=section_message([network()])))
+    feed_anything(decoder, value)
+    feed_anything(decoder, delta_message(networks=value, pressure=value) | {"gone_sections": value})
+    feed_anything(decoder, frame_message(networks=section_message(value, at=value), pressure=value))
+    feed_anything(decoder, delta_message(networks=A_CHANGE | {"new": value, "changed": value, "gone": value}))
+
+
+def parts_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *itertools.chain.from_iterable(parts_of(part, (*path, name)) for name, part in inner)]
+
+
+def with_part(value: Any, path: tuple[Any, ...], part: Any) -> Any:
+    if not path:
+        return part
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = with_part(value[path[0]], path[1:], part)
+    return copy
+
+
+@given(frame_pairs(), st.data())
+def test_a_valid_message_with_one_part_replaced(pair: tuple[Frame, Frame], data: st.DataObject) -> None:
+    base, frame = pair
+    for sent in (encode_frame(base), encode_delta(diff(base, frame))):
+        decoder = FrameDecoder()
+        decoder.frame(unpack(encode_frame(base)))
+        message = unpack(sent)
+        feed_anything(decoder, with_part(message, data.draw(st.sampled_from(parts_of(message))), data.draw(anything)))
+
+
+@given(frames(), st.data())
+def test_a_valid_message_with_bytes_flipped(frame: Frame, data: st.DataObject) -> None:
+    sent = bytearray(encode_frame(frame))
+    for place in data.draw(st.lists(st.integers(0, len(sent) - 1), min_size=1, max_size=4)):
+        sent[place] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(sent)))
+    for damaged in (bytes(sent), bytes(sent[:cut])):
+        try:
+            message = unpack(damaged)
+        except Malformed:
+            continue
+        feed_anything(FrameDecoder(), message)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes(data: bytes) -> None:
+    try:
+        feed_anything(FrameDecoder(), unpack(data))
+    except Malformed:
+        pass
+
+
+def test_rows_of_one_key_are_one_row() -> None:
+    rows = [["cpu", *[part] * (len(PRESSURE.names) - 1)] for part in (1, 2)]
+    section = FrameDecoder().section("pressure", section_message(rows, PRESSURE.names))
+    expected: Key = ("cpu",)
+    assert list(section.rows) == [expected]

@@ -1,0 +1,75 @@
+"""The pipe's messages: what is packed is read, in any chunking; what is no feed is refused."""
+
+import struct
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ztop_protocol.codec import MAX_FRAME_BYTES
+from ztopd.feed import FeedDecoder, FeedFrame, pack_feed
+
+parts = st.dictionaries(st.sampled_from(("host", "cpus", "processes")), st.binary(max_size=10))
+feed_frames = st.builds(
+    FeedFrame,
+    seq=st.integers(1, 2**63),
+    time_ns=st.integers(0, 2**63),
+    boottime_ns=st.integers(0, 2**63),
+    boot_id=st.just("8d3b7c5e-7d6f-4b86-9d0c-1f2a3b4c5d6e"),
+    base_seq=st.none() | st.integers(1, 2**63),
+    changes=parts,
+    gone_sections=st.lists(st.sampled_from(("host", "cpus"))).map(tuple),
+    keyframe=st.none() | parts,
+)
+
+
+@given(st.lists(feed_frames, max_size=4), st.data())
+def test_what_is_packed_is_read_in_any_chunking(sent: list[FeedFrame], data: st.DataObject) -> None:
+    stream = b"".join(map(pack_feed, sent))
+    assert FeedDecoder().frames(stream) == sent
+    decoder = FeedDecoder()
+    assert [frame for byte in stream for frame in decoder.frames(bytes([byte]))] == sent
+    cut = data.draw(st.integers(0, len(stream)))
+    decoder = FeedDecoder()
+    assert decoder.frames(stream[:cut]) + decoder.frames(stream[cut:]) == sent
+
+
+def test_a_keyframe_and_the_changes_to_it_may_each_be_as_large_as_a_frame() -> None:
+    large = {"processes": bytes(MAX_FRAME_BYTES - 1000)}
+    frame = FeedFrame(1, 2, 3, "boot", 1, large, (), large)
+    assert FeedDecoder().frames(pack_feed(frame)) == [frame]
+
+
+def message(value: Any) -> bytes:
+    body: bytes = msgpack.packb(value)
+    return struct.pack(">I", len(body)) + body
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xff\xff\xff",
+        struct.pack(">I", 2 * MAX_FRAME_BYTES + 1),
+        b"\x00\x00\x00\x00",
+        b"\x00\x00\x00\x01\xc1",
+        b"\x00\x00\x00\x02\x91",
+        *map(
+            message,
+            (1, None, [], {}, [1, 2, 3, "boot", None, {}, []], [1, 2, 3, "boot", None, {}, None, None], "8 letter"),
+        ),
+    ],
+)
+def test_what_is_no_feed_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        FeedDecoder().frames(data + b"\x00")
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes(data: bytes) -> None:
+    try:
+        frames = FeedDecoder().frames(data)
+    except ValueError:
+        return
+    assert all(isinstance(frame, FeedFrame) for frame in frames)
