@@ -7,7 +7,6 @@ from ztop_client.actions import Refused, Target, send_signal, signals, target
 from ztop_client.columns.column import Column
 from ztop_client.glyphs import Glyphs
 from ztop_client.keys import Action, action_of
-from ztop_client.text import printable
 from ztop_client.view import View
 from ztop_client.widgets.dialogs import Choice, Menu, Question
 from ztop_client.widgets.footer import Prompt
@@ -145,7 +144,7 @@ class Controller:
 
     def _open_user_menu(self) -> None:
         users = self._view.users()
-        choices = [Choice[str | None]("everyone", None)] + [Choice[str | None](printable(user), user) for user in users]
+        choices: list[Choice[str | None]] = [Choice("everyone", None), *(Choice(user, user) for user in users)]
         shown = self._view.user
         chosen = 0 if shown not in users else 1 + users.index(shown)
         self._screen.open(Menu("Processes of", choices, chosen, self._view.show_user))
@@ -186,12 +185,12 @@ class Controller:
         offered = signals()
         choices = [Choice(f"{number:2d} {name}", number) for name, number in offered]
         chosen = next(place for place, (_, number) in enumerate(offered) if number == signal.SIGTERM)
-        title = f"Signal to {_named(targets[0]) if len(targets) == 1 else f'{len(targets)} processes'}"
+        title = f"Signal to {targets[0] if len(targets) == 1 else f'{len(targets)} processes'}"
         self._screen.open(Menu(title, choices, chosen, lambda number: self._confirm(number, targets)))
 
     def _confirm(self, number: int, targets: Sequence[Target]) -> None:
         name = signal.Signals(number).name
-        lines = [f"Send {name} to:", *(f"  {_named(target)}" for target in targets)]
+        lines = [f"Send {name} to:", *(f"  {target}" for target in targets)]
         self._screen.open(Question("Sure?", lines, lambda: self._send(number, targets)))
 
     def _send(self, number: int, targets: Sequence[Target]) -> None:
@@ -202,9 +201,5 @@ class Controller:
             except Refused as refusal:
                 refusals.append(str(refusal))
         name, hit = signal.Signals(number).name, len(targets) - len(refusals)
-        sent = f"{name} sent to {_named(targets[0]) if len(targets) == 1 else f'{hit} processes'}."
+        sent = f"{name} sent to {targets[0] if len(targets) == 1 else f'{hit} processes'}."
         self._say(" ".join([*([sent] if hit else []), *refusals]))
-
-
-def _named(target: Target) -> str:
-    return printable(str(target))

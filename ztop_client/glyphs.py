@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ztop_client.text import printable
+
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
@@ -29,14 +31,15 @@ class Glyphs:
     """Corners and sides: top left, top right, bottom left, bottom right, horizontal, vertical."""
 
     def encode(self, text: str) -> bytes:
-        """Printable text as the terminal takes it; what it cannot show becomes ``?``."""
+        """Showable text as the terminal takes it."""
         return text.encode("ascii" if self.ascii_only else "utf-8", "replace")
 
     def showable(self, text: str) -> str:
-        """Printable text with one ASCII ``?`` for each character that the terminal cannot show."""
-        if self.ascii_only and not text.isascii():
-            return text.encode("ascii", "replace").decode("ascii")
-        return text
+        """Any text made printable, with an ASCII ``?`` for each character that the terminal cannot show."""
+        shown = printable(text)
+        if self.ascii_only and not shown.isascii():
+            return shown.encode("ascii", "replace").decode("ascii")
+        return shown
 
 
 UNICODE = Glyphs(

@@ -114,7 +114,7 @@ class FakeSource:
 
     def __init__(self) -> None:
         self._readable, self._signal = os.pipe()
-        self._arrived: list[Frame] = []
+        self._arrived: list[Frame | str] = []
         self._pair: Pair | None = None
         self.live = True
         self.since = time.monotonic()
@@ -122,7 +122,8 @@ class FakeSource:
         self.maintained = 0
         self.intervals: list[int] = []
 
-    def push(self, new: Frame) -> None:
+    def push(self, new: Frame | str) -> None:
+        """A frame arrives, or the connection is lost for a reason."""
         self._arrived.append(new)
         os.write(self._signal, b"x")
 
@@ -138,6 +139,9 @@ class FakeSource:
             os.read(self._readable, 1000)
         while self._arrived:
             new = self._arrived.pop(0)
+            if isinstance(new, str):
+                self.live, self.reason, self.since = False, new, time.monotonic()
+                continue
             self._pair = Pair(None, new) if self._pair is None else self._pair.followed_by(new)
             changed = True
         return changed
@@ -196,7 +200,7 @@ def main() -> int:
         for seq in range(1, options.frames + 1):
             source.push(make(seq))
             if seq == options.lost_after:
-                source.live, source.reason, source.since = False, "the daemon is gone", time.monotonic()
+                source.push("the daemon is gone")
                 return
             time.sleep(options.interval)
 

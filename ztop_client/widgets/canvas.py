@@ -16,7 +16,7 @@ from ztop_client.glyphs import Glyphs
 Run: TypeAlias = tuple[Hashable, Literal["0", "U"] | None, bytes]
 Line: TypeAlias = list[Run]
 Piece: TypeAlias = tuple[str, str]
-"""The name of a style, and printable text."""
+"""The name of a style, and any text: what cannot be shown is replaced when it is drawn."""
 
 
 class LinesCanvas(urwid.Canvas):
@@ -88,7 +88,7 @@ def solid(line: Line) -> Line:
 
 
 def cells(text: str) -> int:
-    """How many cells printable text takes."""
+    """How many cells showable text takes."""
     return len(text) if text.isascii() else urwid.calc_width(text, 0, len(text))
 
 

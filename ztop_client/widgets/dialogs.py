@@ -30,8 +30,8 @@ def _frame(
     title: str, rows: Sequence[Sequence[Piece]], inner: int, glyphs: Glyphs, foot: str = "", selected: int | None = None
 ) -> list[Line]:
     top_left, top_right, bottom_left, bottom_right, across, down = tuple(glyphs.box)
-    title = f" {title} "
-    head = [("box", top_left + across), ("box_title", title), ("box", across * (inner + 1 - len(title)) + top_right)]
+    title = f" {glyphs.showable(title)} "
+    head = [("box", top_left + across), ("box_title", title), ("box", across * (inner + 1 - cells(title)) + top_right)]
     foot = f" {foot} " if foot else ""
     end = [("box", bottom_left + across), ("box_text", foot), ("box", across * (inner + 1 - len(foot)) + bottom_right)]
     lines = [draw(head, inner + 4, glyphs, "box")]
@@ -68,7 +68,10 @@ class Menu(Generic[T]):
 
     def box(self, width: int, height: int, glyphs: Glyphs) -> list[Line]:
         self._page = max(min(len(self._choices), height - 2), 1)
-        widest = max([cells(glyphs.showable(choice.label)) for choice in self._choices] + [len(self._title) + 2, 24])
+        widest = max(
+            [cells(glyphs.showable(choice.label)) for choice in self._choices]
+            + [cells(glyphs.showable(self._title)) + 2, 24]
+        )
         inner = max(min(widest + 1, width - 4), 1)
         if self._place < self._top:
             self._top = self._place
@@ -135,7 +138,9 @@ class Question:
         lines = list(self._lines)
         if len(lines) > room:
             lines = [*lines[: room - 1], f"and {len(lines) - room + 1} more"]
-        inner = max(min(max([*(cells(line) for line in lines), len(self._title) + 2, 30]) + 1, width - 4), 1)
+        inner = max(
+            min(max([*(cells(glyphs.showable(line)) for line in lines), len(self._title) + 2, 30]) + 1, width - 4), 1
+        )
         rows: list[list[Piece]] = [[("box_text", line)] for line in lines]
         rows += [[], [("box_danger", "y"), ("box_text", " or Enter: yes   "), ("box_key", "n"), ("box_text", " no")]]
         rows = rows[: max(height - 2, 1)]

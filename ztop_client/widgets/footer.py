@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from ztop_client.glyphs import Glyphs
 from ztop_client.keys import BINDINGS, Binding, key_name
-from ztop_client.text import printable
 from ztop_client.widgets.canvas import Line, Piece, cells, draw
 
 _BUTTONS: tuple[Binding, ...] = tuple(
@@ -57,7 +56,7 @@ class Prompt:
     def line(self, width: int, glyphs: Glyphs) -> Line:
         """The prompt; of a long text, its end."""
         label = f" {self.label}: "
-        shown = printable(self.text)
+        shown = glyphs.showable(self.text)
         note = f"  {self.note} " if self.note else ""
         room = max(width - len(label) - len(note) - 1, 1)
         while cells(shown) > room:
@@ -68,4 +67,4 @@ class Prompt:
 
 def message_line(text: str, width: int, glyphs: Glyphs) -> Line:
     """One sentence."""
-    return draw([("message", f" {printable(text)}")], width, glyphs, "message")
+    return draw([("message", f" {text}")], width, glyphs, "message")

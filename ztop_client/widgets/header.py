@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from ztop_client.formats import ABSENT, bytes_text, count_text, load_text, percent_text, uptime_text
+from ztop_client.formats import ABSENT, bytes_text, count_text, label_text, load_text, percent_text, uptime_text
 from ztop_client.glyphs import Glyphs
-from ztop_client.text import printable
 from ztop_client.widgets.canvas import Line, Piece, draw, justify, pieces_width
 from ztop_client.widgets.meters import Segment, bar, level, meter
 from ztop_protocol.frame import Cell, Frame, Key
@@ -48,7 +47,7 @@ def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs) ->
     left: list[Piece] = [("title_name", " ztop ")]
     state: list[Piece] = [("title_paused", f" {mark} ") for mark in title.marks]
     if title.lost is not None:
-        state.append(("title_lost", f" {printable(title.lost)} "))
+        state.append(("title_lost", f" {title.lost} "))
     else:
         state.append(("title_live", f" {glyphs.live} live "))
     separator = f" {glyphs.separator} "
@@ -56,13 +55,13 @@ def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs) ->
     clock: list[Piece] = []
     figures: list[Piece] = []
     if frame is not None:
-        host.append(("title_host", f" {printable(str(frame.cell('host', 'hostname') or ABSENT))}"))
+        host.append(("title_host", f" {label_text(frame.cell('host', 'hostname'))}"))
         moment = datetime.fromtimestamp(frame.time_ns / 1e9)
         clock.append(("title_host", f"{moment:%H:%M:%S} "))
         loads = " ".join(load_text(frame.cell("host", f"load_average_{span}")) for span in ("1m", "5m", "15m"))
         uptime = uptime_text(frame.cell("host", "uptime_ns"))
         figures.append(("title", f" up {uptime}{separator}load {loads} "))
-    source: list[Piece] = [("title", f"{separator}{printable(title.source)}")]
+    source: list[Piece] = [("title", f"{separator}{title.source}")]
     for right in ([*figures, *state, *clock], [*state, *clock], state):
         for start in ([*left, *host, *source], [*left, *host]):
             if pieces_width(start, glyphs) + pieces_width(right, glyphs) < width:

@@ -8,7 +8,7 @@ from ztop_client.columns.column import Column
 from ztop_client.glyphs import Glyphs
 from ztop_client.keys import Action
 from ztop_client.view import View
-from ztop_client.widgets.canvas import Line, LinesCanvas, overlay, solid
+from ztop_client.widgets.canvas import Line, LinesCanvas, cells, overlay, solid
 from ztop_client.widgets.dialogs import Dialog
 from ztop_client.widgets.footer import Prompt, button_at, button_bar, message_line
 from ztop_client.widgets.header import Meters, Title, title_line
@@ -103,7 +103,7 @@ class Screen(urwid.Widget):
         if width < 8 or height < 3:
             return
         box = self._dialogs[-1].box(width, height, self._glyphs)[:height]
-        box_width = min(sum(len(text.decode()) for _, _, text in box[0]), width)
+        box_width = min(sum(cells(text.decode()) for _, _, text in box[0]), width)
         left, top = (width - box_width) // 2, (height - len(box)) // 2
         self._box_place = (left, top, box_width, len(box))
         overlay(lines, box, left, top, box_width, width)

@@ -6,7 +6,6 @@ from typing import TypeAlias
 from ztop_client.colours import SELECTED
 from ztop_client.columns.column import Align, Column
 from ztop_client.glyphs import Glyphs
-from ztop_client.text import printable
 from ztop_client.view import View
 from ztop_client.widgets.canvas import Line, Piece, Run, cells, cut, draw, slice_cells
 from ztop_protocol.frame import Cell, Key
@@ -97,7 +96,7 @@ class Table:
         return line
 
     def _cell(self, column: Column, value: Cell) -> Run:
-        text = self._glyphs.showable(printable(column.format(value)))
+        text = self._glyphs.showable(column.format(value))
         if cells(text) > column.width:
             text = slice_cells(text, 0, column.width - 1) + "+"
         padding = " " * (column.width - cells(text))
@@ -119,7 +118,7 @@ class Table:
 
 def command_pieces(value: Cell, kernel_thread: bool, full_path: bool) -> Sequence[Piece]:
     """A command line in its parts: the program's folder, its name, the arguments."""
-    text = "" if value is None else printable(str(value))
+    text = "" if value is None else str(value)
     if kernel_thread:
         return [("kernel", text)]
     program, space, arguments = text.partition(" ")

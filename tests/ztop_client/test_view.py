@@ -1,0 +1,239 @@
+"""What a person is looking at: order, filters, selection, tags, tree."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.ztop_client.fake_source import GIBIBYTE, SECOND, frame, process
+from ztop_client.columns.column import process_table
+from ztop_client.columns.processes import main_columns
+from ztop_client.glyphs import UNICODE
+from ztop_client.view import View
+from ztop_protocol.frame import Row
+
+
+def shown(view: View, *rows: Row, seq: int = 2, before: tuple[Row, ...] = ()) -> View:
+    """The view after a frame of ``rows``, a second after ``before``."""
+    previous = frame(seq - 1, before or rows)
+    view.show(process_table(previous, frame(seq, rows), view.columns))
+    return view
+
+
+@pytest.fixture
+def view() -> View:
+    return View(main_columns("alice"), UNICODE)
+
+
+def pids(view: View) -> list[object]:
+    return [key[0] for key in view.keys]
+
+
+FAMILY = (
+    process(1, comm="init", user="root", ppid=0),
+    process(2, comm="kthreadd", user="root", ppid=0, kernel_thread=True),
+    process(10, 2 * SECOND, comm="shell", ppid=1, rss_bytes=1 * GIBIBYTE),
+    process(20, 3 * SECOND, comm="editor", ppid=10, rss_bytes=3 * GIBIBYTE),
+    process(21, 3 * SECOND, comm="compiler", ppid=10, rss_bytes=4 * GIBIBYTE),
+    process(30, 4 * SECOND, comm="linker", ppid=21, user="bob", rss_bytes=2 * GIBIBYTE),
+)
+
+
+class TestOrder:
+    def test_cpu_first_and_ties_by_pid(self, view: View) -> None:
+        before = tuple(process(pid) for pid in (4, 1, 3, 2))
+        rows = (process(4), process(1), process(3, user_time_ns=SECOND // 2), process(2, user_time_ns=SECOND // 4))
+        assert pids(shown(view, *rows, before=before)) == [3, 2, 1, 4]
+        view.invert()
+        assert pids(view) == [1, 4, 2, 3]
+
+    def test_what_has_no_value_is_last_both_ways(self, view: View) -> None:
+        rows = (process(1, rss_bytes=None), process(2, rss_bytes=5), process(3, rss_bytes=9))
+        shown(view, *rows)
+        view.order_by("rss_bytes")
+        assert pids(view) == [3, 2, 1]
+        view.invert()
+        assert pids(view) == [2, 3, 1]
+
+    def test_text_sorts_whatever_its_case_and_ascending(self, view: View) -> None:
+        shown(view, process(1, user="bob"), process(2, user="Alice"), process(3, user="carol"))
+        view.order_by("user")
+        assert pids(view) == [2, 1, 3]
+
+    def test_a_second_click_on_a_heading_inverts(self, view: View) -> None:
+        shown(view, *FAMILY)
+        resident = next(column for column in view.columns if column.name == "rss_bytes")
+        view.sort_by(resident)
+        assert pids(view)[:2] == [21, 20]
+        view.sort_by(resident)
+        assert pids(view)[-2:] == [20, 21]
+
+    @given(st.lists(st.tuples(st.integers(1, 99), st.none() | st.integers(0, 5)), unique_by=lambda pair: pair[0]))
+    def test_every_row_is_there_once_in_any_order(self, pairs: list[tuple[int, int | None]]) -> None:
+        view = View(main_columns("alice"), UNICODE)
+        rows = [process(pid, rss_bytes=size, ppid=(pid * 7) % 50) for pid, size in pairs]
+        shown(view, *rows)
+        for column in view.columns:
+            for tree in (False, True):
+                view.tree = tree
+                view.order_by(column.name)
+                assert sorted(pids(view)) == sorted(pid for pid, _ in pairs)
+
+
+class TestSelection:
+    def test_stays_on_its_line_while_processes_move(self, view: View) -> None:
+        shown(view, process(1), process(2), process(3))
+        view.move(1)
+        assert view.selected == (2, SECOND)
+        shown(
+            view, process(1), process(2), process(3, user_time_ns=SECOND), before=(process(1), process(2), process(3))
+        )
+        assert view.cursor == 1
+        assert view.selected == (1, SECOND)
+
+    def test_follows_its_process_when_asked(self, view: View) -> None:
+        before = (process(1), process(2), process(3))
+        shown(view, *before)
+        view.move(2)
+        view.follow = True
+        shown(view, process(1), process(2), process(3, user_time_ns=SECOND), before=before)
+        assert view.cursor == 0
+        assert view.selected == (3, SECOND)
+
+    def test_a_reused_pid_is_not_followed(self, view: View) -> None:
+        shown(view, process(1), process(2), process(3))
+        view.move(2)
+        view.follow = True
+        shown(view, process(1), process(2), process(3, 9 * SECOND, user_time_ns=SECOND))
+        assert view.cursor == 2
+
+    def test_is_within_the_table_that_shrank(self, view: View) -> None:
+        shown(view, process(1), process(2), process(3))
+        view.move(99)
+        shown(view, process(1))
+        assert view.selected == (1, SECOND)
+        shown(view)
+        assert view.selected is None
+        assert view.targets() == []
+
+    def test_the_window_holds_the_cursor(self, view: View) -> None:
+        shown(view, *(process(pid) for pid in range(1, 101)))
+        assert view.window(10) == view.keys[:10]
+        view.move(view.page)
+        assert view.window(10) == view.keys[1:11]
+        view.move(1000)
+        assert view.window(10) == view.keys[90:]
+        view.roll(-5)
+        assert view.window(10) == view.keys[85:95]
+        assert view.cursor == 94
+        assert view.window(0) == []
+
+    def test_a_click_below_the_last_row_selects_nothing(self, view: View) -> None:
+        shown(view, process(1), process(2))
+        view.window(10)
+        assert not view.point(5)
+        assert view.point(1)
+        assert view.selected == (2, SECOND)
+
+
+class TestFilters:
+    def test_text_in_name_command_or_user(self, view: View) -> None:
+        shown(view, *FAMILY)
+        view.filter_by("COMP")
+        assert pids(view) == [21]
+        view.filter_by("bob")
+        assert pids(view) == [30]
+        view.filter_by("")
+        assert len(pids(view)) == len(FAMILY)
+
+    def test_one_user(self, view: View) -> None:
+        shown(view, *FAMILY)
+        assert view.users() == ["alice", "bob", "root"]
+        view.show_user("root")
+        assert pids(view) == [1, 2]
+
+    def test_no_kernel_threads(self, view: View) -> None:
+        shown(view, *FAMILY)
+        view.toggle_kernel_threads()
+        assert 2 not in pids(view)
+
+    def test_the_selected_process_stays_selected_while_one_types(self, view: View) -> None:
+        shown(view, *FAMILY)
+        view.point(4)
+        selected = view.selected
+        view.filter_by("er")
+        assert view.selected == selected
+
+    def test_search_goes_around(self, view: View) -> None:
+        shown(view, *FAMILY)
+        view.order_by("pid")
+        assert view.search("er")
+        assert view.selected == (21, 3 * SECOND)
+        assert view.search("er", again=True)
+        assert view.selected == (30, 4 * SECOND)
+        assert view.search("init", again=True)
+        assert view.selected == (1, SECOND)
+        assert not view.search("no such thing")
+        assert view.selected == (1, SECOND)
+
+
+class TestTags:
+    def test_targets_are_the_tagged_else_the_selected(self, view: View) -> None:
+        shown(view, *FAMILY)
+        view.order_by("pid")
+        assert view.targets() == [(1, SECOND)]
+        view.move(2)
+        view.tag()
+        view.tag()
+        assert view.targets() == [(10, 2 * SECOND), (20, 3 * SECOND)]
+        assert view.selected == (21, 3 * SECOND)
+
+    def test_descendants(self, view: View) -> None:
+        shown(view, *FAMILY)
+        view.order_by("pid")
+        view.move(2)
+        view.tag_descendants()
+        assert [key[0] for key in view.targets()] == [10, 20, 21, 30]
+
+    def test_the_tag_of_a_process_that_ended_goes(self, view: View) -> None:
+        shown(view, *FAMILY)
+        view.order_by("pid")
+        view.move(5)
+        view.tag()
+        shown(view, *FAMILY[:5], process(30, 9 * SECOND))
+        assert view.tagged == set()
+
+
+class TestTree:
+    def test_children_below_parents_sorted_among_siblings(self, view: View) -> None:
+        shown(view, *FAMILY)
+        view.order_by("rss_bytes")
+        view.toggle_tree()
+        assert pids(view) == [1, 10, 21, 30, 20, 2]
+        assert [view.prefixes[key] for key in view.keys] == ["", "└─ ", "   ├─ ", "   │  └─ ", "   └─ ", ""]
+
+    def test_folding_hides_descendants(self, view: View) -> None:
+        shown(view, *FAMILY)
+        view.order_by("pid")
+        view.toggle_tree()
+        view.move(1)
+        view.fold()
+        assert pids(view) == [1, 10, 2]
+        assert view.prefixes[10, 2 * SECOND] == "└─ ▸ "
+        view.fold()
+        assert len(pids(view)) == len(FAMILY)
+        view.fold_all()
+        assert pids(view) == [1, 2]
+
+    def test_a_parent_that_is_filtered_out_leaves_roots(self, view: View) -> None:
+        shown(view, *FAMILY)
+        view.toggle_tree()
+        view.filter_by("linker")
+        assert pids(view) == [30]
+        assert view.prefixes[30, 4 * SECOND] == ""
+
+    def test_a_parent_younger_than_its_child_is_none(self, view: View) -> None:
+        shown(view, process(5, ppid=9), process(9, 7 * SECOND, ppid=5))
+        view.toggle_tree()
+        assert pids(view) == [5, 9]
+        shown(view, process(5, 3 * SECOND, ppid=9), process(9, 3 * SECOND, ppid=5))
+        assert sorted(pids(view), key=str) == [5, 9]
