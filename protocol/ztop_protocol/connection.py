@@ -112,7 +112,6 @@ class Connection:
     _waiting: bytearray = field(init=False, default_factory=bytearray)
     _fed: int = field(init=False, default=0)
     _message_start: int = field(init=False, default=0)
-    _stopped: bool = field(init=False, default=False)
     _broken: str | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -131,13 +130,8 @@ class Connection:
         """Takes bytes from the peer; nothing is decoded yet."""
         self._waiting += data
 
-    @property
-    def has_more(self) -> bool:
-        """Whether :meth:`messages` is to be called again without feeding: it stopped at its limit or a violation."""
-        return self._stopped or self._broken is not None
-
     def messages(self, at_most: int = MESSAGES_PER_TURN) -> list[Message]:
-        """The complete messages fed so far, up to ``at_most``; call again while :attr:`has_more`."""
+        """The complete messages fed so far, up to ``at_most``; call again until it gives none."""
         if self._broken is not None:
             raise ProtocolViolation(self._broken)
         found: list[Message] = []
@@ -156,7 +150,6 @@ class Connection:
             self._broken = str(violation)
         except Exception as error:  # whatever the unpacker raises: the stream cannot be followed any further
             self._broken = f"not MessagePack within the limits: {type(error).__name__}: {error}"
-        self._stopped = len(found) == at_most
         if self._broken is not None and not found:
             raise ProtocolViolation(self._broken)
         return found

@@ -44,8 +44,6 @@ def received(*chunks: bytes, limits: Limits = SERVER_LIMITS) -> list[Any]:
         try:
             while messages := connection.messages():
                 found += map(plain, messages)
-                if not connection.has_more:
-                    break
         except ProtocolViolation:
             return [*found, ProtocolViolation]
     return found
@@ -131,7 +129,7 @@ values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**63), 2**64 - 1)
-    | st.floats()
+    | st.floats(allow_nan=False)
     | st.text(max_size=5)
     | st.binary(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -248,7 +246,6 @@ def test_a_violation_behind_a_message_is_not_forgotten() -> None:
     connection = Connection(SERVER_LIMITS)
     connection.feed(PING + b"\xc1")
     assert len(connection.messages()) == 1
-    assert connection.has_more
     with pytest.raises(ProtocolViolation):
         connection.messages()
 
@@ -262,7 +259,6 @@ def test_half_a_message_waits() -> None:
     connection.feed(PING + PING[:-1])
     assert len(connection.messages()) == 1
     assert connection.messages() == []
-    assert not connection.has_more
     connection.feed(PING[-1:])
     assert len(connection.messages()) == 1
 
@@ -275,14 +271,13 @@ def test_a_hundred_thousand_pings_at_once() -> None:
     connection.feed(PING * 100_000)
     total = 0
     while turn := connection.messages():
-        assert len(turn) == MESSAGES_PER_TURN or not connection.has_more
+        assert len(turn) <= MESSAGES_PER_TURN
         total += len(turn)
     assert total == 100_000
-    assert not connection.has_more
 
 
 @pytest.mark.parametrize("count", [1, MESSAGES_PER_TURN - 1, MESSAGES_PER_TURN, MESSAGES_PER_TURN + 1, 1000])
-def test_nothing_is_left_behind_when_it_says_that_there_is_no_more(count: int) -> None:
+def test_an_empty_turn_means_that_there_is_no_more(count: int) -> None:
     """Many messages fit into one chunk: those that the unpacker holds already are to be asked for, too."""
     assert len(received(PING * count)) == count
 
