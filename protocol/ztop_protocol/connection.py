@@ -7,12 +7,13 @@ The messages are those of https://github.com/msgpack-rpc/msgpack-rpc/blob/master
     notification  [2, method, params]
 
 ``params`` is a list with one map of named arguments; ``[]``, ``[{}]``, ``[[]]`` and ``[nil]`` all mean none.
-``error`` is nil or ``[code, sentence]``.
+``error`` is nil or the text ``code: sentence``: of all forms the one that every MessagePack-RPC client shows,
+Neovim for one makes "unknown error" of a list whose first element is not 0 or 1.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import StrEnum
 from typing import Any, TypeAlias
 
 import msgpack
@@ -28,16 +29,15 @@ Arguments: TypeAlias = Mapping[str, Wire]
 _REQUEST, _RESPONSE, _NOTIFICATION = 0, 1, 2
 
 
-class ErrorCode(IntEnum):
-    """The first half of a response's error."""
+class ErrorCode(StrEnum):
+    """The word before the colon of a response's error."""
 
-    UNKNOWN_METHOD = 1
-    BAD_ARGUMENTS = 2
-    NOT_ALLOWED = 3
-    NOT_FOUND = 4
-    LIMIT_REACHED = 5
-    NOT_READY = 6
-    INTERNAL = 7
+    UNKNOWN_METHOD = "unknown_method"
+    BAD_ARGUMENTS = "bad_arguments"
+    NOT_FOUND = "not_found"
+    LIMIT_REACHED = "limit_reached"
+    NOT_READY = "not_ready"
+    INTERNAL = "internal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ Message: TypeAlias = Request | Response | Notification
 
 
 class RemoteError(Exception):
-    """What the other side answered instead of a result."""
+    """What the other side answered instead of a result. ``code`` may be one that this version does not know."""
 
-    def __init__(self, code: int, sentence: str) -> None:
+    def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
         self.sentence = sentence
@@ -232,8 +232,10 @@ def are_arguments(arguments: Arguments) -> bool:
 def _error(value: Wire) -> RemoteError | None:
     if value is None:
         return None
-    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], int) and isinstance(value[1], str):
-        return RemoteError(value[0], value[1])
+    if isinstance(value, str):
+        code, colon, sentence = value.partition(": ")
+        if colon and code.isidentifier():
+            return RemoteError(code, sentence)
     return RemoteError(ErrorCode.INTERNAL, f"an error of another form: {value!r:.200}")
 
 
@@ -260,7 +262,7 @@ def pack_response(id: int, result: bytes) -> bytes:
 
 def pack_error(id: int, code: ErrorCode, sentence: str) -> bytes:
     """An answer that says why there is no result."""
-    packed: bytes = msgpack.packb([_RESPONSE, id, [int(code), sentence], None], unicode_errors="backslashreplace")
+    packed: bytes = msgpack.packb([_RESPONSE, id, f"{code}: {sentence}", None], unicode_errors="backslashreplace")
     return packed
 
 

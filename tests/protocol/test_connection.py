@@ -75,9 +75,9 @@ def test_response() -> None:
 
 def test_error() -> None:
     packed = pack_error(7, ErrorCode.BAD_ARGUMENTS, "no 'x\udcff'")
-    assert received(packed) == [("response", 7, (2, "no 'x\\udcff'"), "None")]
+    assert received(packed) == [("response", 7, ("bad_arguments", "no 'x\\udcff'"), "None")]
     # strict clients refuse str that is not UTF-8
-    assert msgpack.unpackb(packed)[2] == [2, "no 'x\\udcff'"]
+    assert msgpack.unpackb(packed)[2] == "bad_arguments: no 'x\\udcff'"
 
 
 def test_notification() -> None:
@@ -109,18 +109,19 @@ def test_arguments_that_are_no_map_leave_the_connection_alive(params: list[Any])
 @pytest.mark.parametrize(
     ("error", "code", "sentence"),
     [
-        ([4, "not found"], 4, "not found"),
-        ([99, "of a later version"], 99, "of a later version"),
+        ("not_found: there is no process 7", ErrorCode.NOT_FOUND, "there is no process 7"),
+        ("of_a_later_version: what: this is", "of_a_later_version", "what: this is"),
         ("oops", ErrorCode.INTERNAL, "an error of another form: 'oops'"),
-        (["x", 1], ErrorCode.INTERNAL, "an error of another form: ['x', 1]"),
+        ("an oops: of ours", ErrorCode.INTERNAL, "an error of another form: 'an oops: of ours'"),
+        ([4, "x"], ErrorCode.INTERNAL, "an error of another form: [4, 'x']"),
     ],
 )
-def test_errors_of_any_form(error: Any, code: int, sentence: str) -> None:
+def test_errors_of_any_form(error: Any, code: str, sentence: str) -> None:
     assert received(msgpack.packb([1, 1, error, None])) == [("response", 1, (code, sentence), "None")]
 
 
 def test_an_error_says_its_sentence() -> None:
-    assert str(RemoteError(4, "there is no process 7")) == "there is no process 7"
+    assert str(RemoteError("not_found", "there is no process 7")) == "there is no process 7"
 
 
 # --- any chunking
