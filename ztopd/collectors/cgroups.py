@@ -20,8 +20,8 @@ from ztopd.collectors.mountinfo import parse_mountinfo
 from ztopd.collectors.source import ParseError, Problem, Roots, Rows, Sample, Withheld
 
 PERIOD_NS = 2_000_000_000
-COST_SHARE = 40
-"""The period is at least this many times the CPU time of the last collection: at most 2.5 % of one CPU."""
+COST_SHARE = 100
+"""The period is at least this many times the CPU time of the last collection: at most 1 % of one CPU."""
 MAX_CGROUPS = 5000
 TURNS = 5
 """A cgroup at rest is read wholly at one collection of so many."""

@@ -25,8 +25,8 @@ LISTING_NS = 60_000_000_000
 """How often the devices, their labels and limits are looked up anew; only values are read in between."""
 
 _INPUT = re.compile(r"(temp|fan|in|curr|power)(\d+)_(input|average)", re.ASCII)
-_ABSOLUTE_ZERO = -273_150
-"""In thousandths of a degree. Below it drivers say that there is no value (THERMAL_TEMP_INVALID is -274000)."""
+_PLAUSIBLE = range(-273_150, 1_000_001)
+"""In thousandths of a degree. Outside stands what means nothing: thermal's -274000, or 65535 K as an NVMe's limit."""
 
 
 class Kind(StrEnum):
@@ -69,7 +69,7 @@ def parse_celsius(data: bytes) -> float | None:
         value = int(data)
     except ValueError:
         return None
-    return value / 1000 if value >= _ABSOLUTE_ZERO else None
+    return value / 1000 if value in _PLAUSIBLE else None
 
 
 def input_files(names: Iterable[str]) -> dict[str, tuple[Kind, str]]:
@@ -178,7 +178,8 @@ def _power_supply(folder: str) -> PowerSupply | None:
     kind = _word(f"{folder}/type")
     if kind == "Battery" or kind == "UPS":
         return PowerSupply(_name(folder), _word(f"{folder}/model_name"), True, folder)
-    if read_int(f"{folder}/online") is not None:
+    # a USB port that feeds something else has the scope of that device
+    if read_int(f"{folder}/online") is not None and _word(f"{folder}/scope") != "Device":
         return PowerSupply(_name(folder), None, False, folder)
     return None
 
