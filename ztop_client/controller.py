@@ -70,7 +70,7 @@ class Controller:
             Action.FASTER: lambda: self._say(self._change_interval(-1)),
             Action.TAG: view.tag,
             Action.TAG_CHILDREN: view.tag_descendants,
-            Action.UNTAG: view.tagged.clear,
+            Action.UNTAG: view.untag,
             Action.SIGNAL: self._open_signal_menu,
             Action.CANCEL: self._cancel,
             Action.REDRAW: redraw,
@@ -132,7 +132,7 @@ class Controller:
     def _cancel(self) -> None:
         if self._view.filter_text:
             self._view.filter_by("")
-        elif self._view.user is not None:
+        elif self._view.uid is not None:
             self._view.show_user(None)
 
     # menus
@@ -144,9 +144,10 @@ class Controller:
 
     def _open_user_menu(self) -> None:
         users = self._view.users()
-        choices: list[Choice[str | None]] = [Choice("everyone", None), *(Choice(user, user) for user in users)]
-        shown = self._view.user
-        chosen = 0 if shown not in users else 1 + users.index(shown)
+        choices: list[Choice[int | None]] = [Choice("everyone", None)]
+        choices += [Choice(name, uid) for name, uid in users]
+        uids = [choice.value for choice in choices]
+        chosen = uids.index(self._view.uid) if self._view.uid in uids else 0
         self._screen.open(Menu("Processes of", choices, chosen, self._view.show_user))
 
     # switches

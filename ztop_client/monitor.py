@@ -15,6 +15,7 @@ import urwid
 from ztop_client.columns.column import process_table
 from ztop_client.columns.processes import main_columns
 from ztop_client.controller import Controller
+from ztop_client.options import Options
 from ztop_client.sources.source import Source
 from ztop_client.terminal import Terminal, TerminalGone
 from ztop_client.view import View
@@ -29,9 +30,12 @@ INTERVALS_TICKS = (1, 2, 3, 5, 10, 15, 30, 60)
 """What + and - choose from."""
 
 
-def watch(source: Source, ticks: int = 1) -> int:
-    """Shows ``source`` on the terminal until the user quits; the exit status. Closes nothing."""
-    monitor = Monitor(source, Terminal(), ticks)
+def watch(source: Source, options: Options, ticks: int = 1, tick_seconds: float = 1.0) -> int:
+    """Shows ``source`` on the terminal until the user quits; the exit status. Closes nothing.
+
+    A frame comes every ``ticks`` ticks of ``tick_seconds``.
+    """
+    monitor = Monitor(source, Terminal(), options, ticks, tick_seconds)
     signals = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         monitor.run()
@@ -57,15 +61,19 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 class Monitor:
     """Everything that is on the screen, and what moves it."""
 
-    def __init__(self, source: Source, terminal: Terminal, ticks: int = 1) -> None:
+    def __init__(self, source: Source, terminal: Terminal, options: Options, ticks: int, tick_seconds: float) -> None:
         self._source = source
         self._terminal = terminal
         self._ticks = ticks
+        self._tick_seconds = tick_seconds
         self._watched: int | None = None
         self._alarm: Any = None
         self._late_after = time.monotonic() + _PATIENCE_SECONDS
-        self._expected_seconds = 1.0
-        self._view = View(main_columns(_own_user()), terminal.glyphs)
+        self._view = View(
+            main_columns(_own_user()), terminal.glyphs, options.filter_text or "", options.uid, options.pids
+        )
+        if options.order is not None:
+            self._view.order_by(options.order.column)
         self._screen = Screen(self._view, Title(source.title), terminal.glyphs)
         self._screen.handler = Controller(
             self._view,
@@ -92,13 +100,6 @@ class Monitor:
         self._follow_source()
 
     def _arrived(self) -> None:
-        pair = self._source.latest()
-        if pair is None:
-            return
-        before = self._view.table
-        if before is not None and before.frame.boot_id == pair.current.boot_id and not self._view.paused:
-            passed = (pair.current.boottime_ns - before.frame.boottime_ns) / 1e9
-            self._expected_seconds = min(max(passed, 0.1), 60 * len(INTERVALS_TICKS))
         self._late_after = time.monotonic() + self._patience()
         if not self._view.paused:
             self._show()
@@ -151,18 +152,17 @@ class Monitor:
 
     def _patience(self) -> float:
         """Seconds without a frame before they are missed."""
-        return _LATE_FRAMES * self._expected_seconds + _PATIENCE_SECONDS
+        return _LATE_FRAMES * self._ticks * self._tick_seconds + _PATIENCE_SECONDS
 
     def _change_interval(self, change: int) -> str:
         place = min(range(len(INTERVALS_TICKS)), key=lambda place: abs(INTERVALS_TICKS[place] - self._ticks))
         ticks = INTERVALS_TICKS[max(0, min(place + change, len(INTERVALS_TICKS) - 1))]
         if ticks != self._ticks:
             self._source.set_interval(ticks)
-            self._expected_seconds *= ticks / self._ticks
-            self._late_after = time.monotonic() + self._patience()
             self._ticks = ticks
+            self._late_after = time.monotonic() + self._patience()
             self._follow_source()
-        return f"A frame every {ticks} ticks of ztopd." if ticks > 1 else "A frame at every tick of ztopd."
+        return f"Refreshed every {ticks * self._tick_seconds:g} s."
 
 
 def _own_user() -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ztop_client.columns.column import Column, ProcessTable
+from ztop_client.formats import label_text
 from ztop_client.glyphs import Glyphs
 from ztop_client.tree import arranged
 from ztop_protocol.frame import Cell, Key, Row
@@ -11,6 +12,7 @@ from ztop_protocol.processes import contains
 from ztop_protocol.schema import PROCESSES
 
 _USER = PROCESSES.position["user"]
+_UID = PROCESSES.position["effective_uid"]
 _KERNEL_THREAD = PROCESSES.position["kernel_thread"]
 _PPID = PROCESSES.position["ppid"]
 
@@ -25,10 +27,13 @@ class View:
 
     columns: tuple[Column, ...]
     glyphs: Glyphs
+    filter_text: str = ""
+    uid: int | None = None
+    """Only the processes of this effective uid."""
+    pids: frozenset[int] = frozenset()
+    """Only these processes."""
     sort: Column = field(init=False)
     descending: bool = True
-    filter_text: str = ""
-    user: str | None = None
     kernel_threads: bool = True
     full_path: bool = True
     follow: bool = False
@@ -62,8 +67,8 @@ class View:
     def show(self, table: ProcessTable) -> None:
         """A new frame. Tags and folds of processes that ended go."""
         self.table = table
-        self.tagged &= table.processes.keys()
-        self.folded &= table.processes.keys()
+        self.tagged.intersection_update(table.processes)
+        self.folded.intersection_update(table.processes)
         self._arrange(keep=self.follow)
 
     def _arrange(self, keep: bool) -> None:
@@ -87,8 +92,10 @@ class View:
         tests: list[Callable[[Row], bool]] = []
         if not self.kernel_threads:
             tests.append(lambda row: not row[_KERNEL_THREAD])
-        if self.user is not None:
-            tests.append(lambda row: row[_USER] == self.user)
+        if self.uid is not None:
+            tests.append(lambda row: row[_UID] == self.uid)
+        if self.pids:
+            tests.append(lambda row: row[0] in self.pids)
         if self.filter_text:
             tests.append(contains(self.filter_text))
         return tests
@@ -151,9 +158,9 @@ class View:
         self.filter_text = text
         self._arrange(keep=True)
 
-    def show_user(self, user: str | None) -> None:
+    def show_user(self, uid: int | None) -> None:
         """Shows one user's processes, or everyone's."""
-        self.user = user
+        self.uid = uid
         self._arrange(keep=True)
 
     def toggle_kernel_threads(self) -> None:
@@ -184,6 +191,10 @@ class View:
             self.tagged ^= {self.selected}
             self.move(1)
 
+    def untag(self) -> None:
+        """Untags everything."""
+        self.tagged.clear()
+
     def tag_descendants(self) -> None:
         """Tags the selected process and all that descend from it."""
         if self.selected is None or self.table is None:
@@ -210,11 +221,12 @@ class View:
                 return True
         return False
 
-    def users(self) -> list[str]:
-        """Everyone who has a process."""
+    def users(self) -> list[tuple[str, int]]:
+        """The name and the effective uid of everyone who has a process, by name."""
         if self.table is None:
             return []
-        return sorted({str(row[_USER]) for row in self.table.processes.values() if row[_USER] is not None})
+        pairs = {(row[_USER], row[_UID]) for row in self.table.processes.values()}
+        return sorted((label_text(uid if name is None else name), uid) for name, uid in pairs if isinstance(uid, int))
 
 
 def ordered(keys: Iterable[Key], table: ProcessTable, column: Column, descending: bool) -> list[Key]:

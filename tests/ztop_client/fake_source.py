@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ztop_client.options import Options
 from ztop_client.sources.source import Pair, SourceStatus
 from ztop_protocol.frame import Cell, Frame, Row, Section
 from ztop_protocol.schema import SECTIONS, Kind
@@ -39,6 +40,8 @@ _DEFAULTS: dict[str, Cell] = {
 def process(pid: int, start: int = SECOND, **values: Cell) -> Row:
     """A process that sleeps, with the given cells changed."""
     name = values.get("comm", f"task{pid}")
+    if values.get("user") == "root":
+        values = {"uid": 0, "effective_uid": 0, "owner_uid": 0, **values}
     known = {"comm": name, "command_line": f"/usr/bin/{name} --id {pid}"}
     return row("processes", pid=pid, start_boottime_ns=start, **{**_DEFAULTS, **known, **values})
 
@@ -205,7 +208,7 @@ def main() -> int:
             time.sleep(options.interval)
 
     threading.Thread(target=feed, daemon=True).start()
-    return watch(source)
+    return watch(source, Options())
 
 
 if __name__ == "__main__":

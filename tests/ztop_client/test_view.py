@@ -34,7 +34,7 @@ FAMILY = (
     process(10, 2 * SECOND, comm="shell", ppid=1, rss_bytes=1 * GIBIBYTE),
     process(20, 3 * SECOND, comm="editor", ppid=10, rss_bytes=3 * GIBIBYTE),
     process(21, 3 * SECOND, comm="compiler", ppid=10, rss_bytes=4 * GIBIBYTE),
-    process(30, 4 * SECOND, comm="linker", ppid=21, user="bob", rss_bytes=2 * GIBIBYTE),
+    process(30, 4 * SECOND, comm="linker", ppid=21, user="bob", effective_uid=1001, rss_bytes=2 * GIBIBYTE),
 )
 
 
@@ -147,9 +147,15 @@ class TestFilters:
 
     def test_one_user(self, view: View) -> None:
         shown(view, *FAMILY)
-        assert view.users() == ["alice", "bob", "root"]
-        view.show_user("root")
+        assert view.users() == [("alice", 1000), ("bob", 1001), ("root", 0)]
+        view.show_user(0)
         assert pids(view) == [1, 2]
+        view.show_user(None)
+        assert len(pids(view)) == len(FAMILY)
+
+    def test_some_pids(self, view: View) -> None:
+        view.pids = frozenset({10, 30, 99})
+        assert pids(shown(view, *FAMILY)) == [10, 30]
 
     def test_no_kernel_threads(self, view: View) -> None:
         shown(view, *FAMILY)

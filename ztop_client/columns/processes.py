@@ -69,7 +69,7 @@ def _of(name: str) -> Value:
     return cell("processes", name)
 
 
-def main_columns(own_user: str) -> tuple[Column, ...]:
+def main_columns(own_user: str = "") -> tuple[Column, ...]:
     """The view Main. ``own_user`` is told apart in the column USER."""
     return (
         _column("pid", "PID", 7, _of("pid"), label_text, _always("pid"), "process id", descending=False),
