@@ -65,7 +65,7 @@ def parse_configuration(text: str) -> Configuration:
 def _text(table: Mapping[str, Any], key: str) -> str | None:
     value = _value(table, key, (str,), "text")
     if value is not None and (not value or "\0" in value):
-        raise ConfigurationError(f"{key}: text that is not empty was expected")
+        raise ConfigurationError(f"{key}: text that is not empty and holds no NUL was expected")
     return value
 
 

@@ -109,7 +109,9 @@ def _take_lock(path: str) -> int:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise _another(path, _serving_pid(path)) from None
+            raise _another(path, _written_pid(lock)) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, b"%d\n" % os.getpid(), 0)
     except BaseException:
         os.close(lock)
         raise
@@ -120,12 +122,10 @@ def _another(path: str, pid: int | None) -> SocketRefused:
     return SocketRefused(f"another ztopd{f' (pid {pid})' if pid else ''} serves {path} already")
 
 
-def _serving_pid(path: str) -> int | None:
-    """Who listens there; None where nobody answers."""
-    try:
-        return _connect(path)
-    except OSError:
-        return None
+def _written_pid(lock: int) -> int | None:
+    """The daemon that holds the lock. The socket would name its server process, that it starts anew at any time."""
+    data = os.pread(lock, 32, 0).strip()
+    return int(data) if data.isdigit() else None
 
 
 def _connect(path: str) -> int | None:
@@ -153,9 +153,10 @@ def _remove_stale(path: str) -> None:
     if status.st_uid != os.geteuid():
         raise SocketRefused(f"{path} is a socket of another user (uid {status.st_uid})")
     give_up = time.monotonic() + DYING_SERVER_SECONDS
+    pid: int | None = None
     while True:
         try:
-            pid = _connect(path)
+            pid = _connect(path) or pid
         except ConnectionRefusedError:
             break
         except FileNotFoundError:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+from typing import BinaryIO
 
 from ztopd.feed import FeedDecoder
 from ztopd.server.hub import Hub, Settings
@@ -44,21 +45,26 @@ def _end(ended: "asyncio.Future[int]", status: int) -> None:
         ended.set_result(status)
 
 
-async def serve(settings: Settings, feed_fd: int, listen_fd: int | None, private_fd: int | None) -> int:
-    """Serves until the feed ends, or the private client is gone; returns the exit status."""
+async def serve(settings: Settings, feed: BinaryIO, clients: socket.socket, *, is_private: bool) -> int:
+    """Serves until the feed ends, or the private client is gone; returns the exit status.
+
+    ``clients`` is the listening socket, or the one connection to the private client.
+    """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
     hub = Hub(settings)
     loop.add_signal_handler(signal.SIGTERM, _end, ended, 0)
-    feed, _ = await loop.connect_read_pipe(lambda: _Feed(hub, ended), os.fdopen(feed_fd, "rb", buffering=0))
-    if listen_fd is not None:
-        # never closed by us: newer asyncio would remove the socket's file, which is the sampler's
-        await loop.create_unix_server(Listener(hub).connection, sock=socket.socket(fileno=listen_fd), backlog=BACKLOG)
-    else:
+    pipe, _ = await loop.connect_read_pipe(lambda: _Feed(hub, ended), feed)
+    if is_private:
         listener = Listener(hub, is_private=True, ended=lambda: _end(ended, 0))
-        await loop.create_unix_connection(listener.connection, sock=socket.socket(fileno=private_fd))
+        await loop.create_unix_connection(listener.connection, sock=clients)
+    else:
+        listener = Listener(hub)
+        # this asyncio server is never closed: newer ones would remove the socket's file, which is the sampler's
+        await loop.create_unix_server(listener.connection, sock=clients, backlog=BACKLOG)
     status = await ended
-    feed.close()
+    pipe.close()
+    await listener.close()
     return status
 
 
@@ -80,7 +86,10 @@ def main() -> int:
     if problem := drop_privileges():
         _log.warning("%s", problem)
     settings = Settings(options.interval_ns, options.sampler_pid, _gid(options.group))
-    return asyncio.run(serve(settings, options.feed_fd, options.listen_fd, options.private_fd))
+    is_private = options.listen_fd is None
+    feed = os.fdopen(options.feed_fd, "rb", buffering=0)
+    with socket.socket(fileno=options.private_fd if is_private else options.listen_fd) as clients:
+        return asyncio.run(serve(settings, feed, clients, is_private=is_private))
 
 
 def _gid(group: str) -> int | None:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from ztop_protocol.connection import SERVER_LIMITS, Connection, Message, ProtocolViolation, Request
+from ztop_protocol.connection import SERVER_LIMITS, Connection, ProtocolViolation, Request
 from ztopd.server.access import Peer, peer_of, view_of
 from ztopd.server.hub import Hub
 from ztopd.server.methods import Client
@@ -57,12 +57,13 @@ class Listener:
         self.ended = ended
         self.log = _LimitedLog()
         self._per_uid: Counter[int] = Counter()
+        self._transports: set[asyncio.Transport] = set()
 
     def connection(self) -> "ClientConnection":
         """The protocol factory for asyncio."""
         return ClientConnection(self)
 
-    def admit(self, peer: Peer) -> str | None:
+    def admit(self, peer: Peer, transport: asyncio.Transport) -> str | None:
         """Counts a client in, or says why not."""
         if self.hub.statistics.clients >= MAX_CONNECTIONS:
             return f"there are {MAX_CONNECTIONS} connections already"
@@ -70,15 +71,23 @@ class Listener:
             return f"uid {peer.uid} has {MAX_CONNECTIONS_PER_UID} connections already"
         self.hub.statistics.clients += 1
         self._per_uid[peer.uid] += 1
+        self._transports.add(transport)
         return None
 
-    def dismiss(self, peer: Peer) -> None:
+    def dismiss(self, peer: Peer, transport: asyncio.Transport) -> None:
         """Counts a client out."""
+        self._transports.discard(transport)
         self.hub.statistics.clients -= 1
         self._per_uid[peer.uid] -= 1
         if not self._per_uid[peer.uid]:
             del self._per_uid[peer.uid]
         self.ended()
+
+    async def close(self) -> None:
+        """Lets go of everybody."""
+        for transport in tuple(self._transports):
+            transport.abort()
+        await asyncio.sleep(0)  # they are told in the loop's next round
 
 
 class ClientConnection(asyncio.Protocol):
@@ -111,7 +120,7 @@ class ClientConnection(asyncio.Protocol):
             listener.log.warning("a client's credentials are unknown: %s", error.strerror)
             transport.abort()
             return
-        if refusal := listener.admit(peer):
+        if refusal := listener.admit(peer, transport):
             listener.log.warning("a client (pid %d) was turned away: %s", peer.pid, refusal)
             transport.abort()
             return
@@ -150,7 +159,8 @@ class ClientConnection(asyncio.Protocol):
         if self._session is not None:
             self._session.close()
         if self._peer is not None:
-            self._listener.dismiss(self._peer)
+            assert self._transport is not None
+            self._listener.dismiss(self._peer, self._transport)
 
     async def _serve(self, transport: asyncio.Transport, session: Session) -> None:
         try:
@@ -159,6 +169,7 @@ class ClientConnection(asyncio.Protocol):
                 await self._answer_all(session)
                 if self._at_end:
                     break
+                await self._writable.wait()
                 self._readable.clear()
                 transport.resume_reading()
         except ProtocolViolation as violation:
@@ -175,7 +186,7 @@ class ClientConnection(asyncio.Protocol):
     async def _answer_all(self, session: Session) -> None:
         """Answers what was read so far. Raises :exc:`ProtocolViolation`."""
         turn_ends = time.monotonic() + TURN_SECONDS
-        while messages := self._messages():
+        while messages := self._connection.messages():
             for message in messages:
                 await self._writable.wait()
                 if isinstance(message, Request):
@@ -184,6 +195,3 @@ class ClientConnection(asyncio.Protocol):
                     await asyncio.sleep(0)
                     turn_ends = time.monotonic() + TURN_SECONDS
             await asyncio.sleep(0)
-
-    def _messages(self) -> list[Message]:
-        return self._connection.messages()

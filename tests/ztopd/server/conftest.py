@@ -46,7 +46,9 @@ class Machine:
     def process(self, pid: int, owner_uid: int | None, **cells: Cell) -> None:
         """A process with its I/O."""
         identity: dict[str, Cell] = {"pid": pid, "start_boottime_ns": pid * SECOND, "owner_uid": owner_uid}
-        self.put("processes", **identity, **({"comm": f"p{pid}", "user_time_ns": 0, "system_time_ns": 0} | cells))
+        known = (pid, pid * SECOND) in self.tables.get("processes", {})
+        born: dict[str, Cell] = {} if known else {"comm": f"p{pid}", "user_time_ns": 0, "system_time_ns": 0}
+        self.put("processes", **(identity | born | cells))
         self.put("process_io", **identity, io_read_bytes=self.seq * 1000, sampled_boottime_ns=self.seq * SECOND)
 
     def end(self, pid: int) -> None:
@@ -113,7 +115,9 @@ class FakeClient:
     async def call(self, method: str, **arguments: Any) -> Any:
         """The result, by way of the wire; raises :exc:`RemoteError`."""
         number = len(self.responses) + 1
-        await self.session.handle(Request(number, method, msgpack.unpackb(msgpack.packb(arguments))))
+        await self.session.handle(
+            Request(number, method, msgpack.unpackb(msgpack.packb(arguments), strict_map_key=False))
+        )
         answer = self.responses[-1]
         assert answer.id == number
         if answer.error is not None:

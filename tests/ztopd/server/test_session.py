@@ -205,7 +205,7 @@ async def test_hidepid_withdraws_the_processes(machine: Any, hub: Hub, connect: 
         await client.call("subscribe", interval=ticks, sections=["processes"])
     for hidepid in (2, 0, 1):
         host = machine.tables["host"][()]
-        machine.tables["host"] = {(): host[:4] + (hidepid,) + host[5:]}
+        machine.tables["host"] = {(): (*host[:4], hidepid, *host[5:])}
         for _ in range(2):
             hub.take(machine.tick())
         assert keys(ann.frames[1], "processes") == ([20] if hidepid else [1, 20, 30])
@@ -266,6 +266,7 @@ async def test_an_interval_is_whole_ticks(connect: Connect, interval: object) ->
     assert refusal.sentence.startswith("interval: ")
 
 
+@pytest.mark.usefixtures("no_waiting")
 async def test_a_bug_of_ours_is_answered_and_logged(
     machine: Any, hub: Hub, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,0 +1,52 @@
+"""The configuration file: what is accepted, and how what is wrong is said."""
+
+from pathlib import Path
+
+import pytest
+
+from ztopd.configuration import Configuration, ConfigurationError, parse_configuration, read_configuration
+
+
+def test_an_empty_file_is_the_defaults() -> None:
+    assert parse_configuration("") == Configuration(socket=None, interval_seconds=1.0, group=None)
+
+
+def test_every_key() -> None:
+    text = 'socket = "/tmp/a.sock"\ninterval_seconds = 2\ngroup = "adm"\n'
+    assert parse_configuration(text) == Configuration("/tmp/a.sock", 2.0, "adm")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("intervall = 1", "unknown key 'intervall'; the keys are socket, interval_seconds, group"),
+        ('"\\u001b" = 1', r"unknown key '\x1b'; the keys are socket, interval_seconds, group"),
+        ("[history]\nframes = 5", "unknown key 'history'; the keys are socket, interval_seconds, group"),
+        ("interval_seconds = '1'", "interval_seconds: a number was expected, not '1'"),
+        ("interval_seconds = true", "interval_seconds: a number was expected, not True"),
+        ("interval_seconds = 0.05", "interval_seconds: the interval must be from 0.1 to 60 seconds, not 0.05"),
+        ("interval_seconds = 61", "interval_seconds: the interval must be from 0.1 to 60 seconds, not 61"),
+        ("interval_seconds = nan", "interval_seconds: the interval must be from 0.1 to 60 seconds, not nan"),
+        ("interval_seconds = inf", "interval_seconds: the interval must be from 0.1 to 60 seconds, not inf"),
+        ("socket = 5", "socket: text was expected, not 5"),
+        ("socket = ''", "socket: text that is not empty and holds no NUL was expected"),
+        ('socket = "a\\u0000b"', "socket: text that is not empty and holds no NUL was expected"),
+        ("group = ['adm']", "group: text was expected, not ['adm']"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_key(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_configuration(text)
+    assert str(caught.value) == sentence
+
+
+def test_the_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "z.toml"
+    for content in (b"socket = 5", b"socket = ", b"\xff"):
+        file.write_bytes(content)
+        with pytest.raises(ConfigurationError) as caught:
+            read_configuration(str(file))
+        assert str(caught.value).startswith(f"{file}: ")
+        assert "\n" not in str(caught.value)
+    file.write_text("interval_seconds = 0.5")
+    assert read_configuration(str(file)).interval_seconds == 0.5
