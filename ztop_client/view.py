@@ -34,8 +34,8 @@ class View:
     """Only these processes."""
     sort: Column = field(init=False)
     descending: bool = True
-    kernel_threads: bool = True
-    full_path: bool = True
+    kernel_threads: bool = False
+    full_path: bool = False
     follow: bool = False
     tree: bool = False
     paused: bool = False

@@ -183,7 +183,7 @@ def main() -> int:
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--pid", type=int)
-    parser.add_argument("--interval", type=float, default=0.2)
+    parser.add_argument("--interval", type=float, default=0.1)
     parser.add_argument("--frames", type=int, default=1_000_000)
     parser.add_argument("--processes", type=int, default=60)
     parser.add_argument("--cpus", type=int, default=2)

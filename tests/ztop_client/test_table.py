@@ -51,6 +51,7 @@ def utf8() -> None:
 
 def screen(glyphs: Glyphs, *frames: Frame, title: Title | None = None) -> Screen:
     view = View(main_columns("alice"), glyphs)
+    view.kernel_threads = view.full_path = True
     made = Screen(view, title or Title("a script"), glyphs)
     previous = None
     for current in frames:

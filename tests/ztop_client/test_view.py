@@ -21,7 +21,9 @@ def shown(view: View, *rows: Row, seq: int = 2, before: tuple[Row, ...] = ()) ->
 
 @pytest.fixture
 def view() -> View:
-    return View(main_columns("alice"), UNICODE)
+    made = View(main_columns("alice"), UNICODE)
+    made.kernel_threads = True
+    return made
 
 
 def pids(view: View) -> list[object]:
@@ -157,10 +159,11 @@ class TestFilters:
         view.pids = frozenset({10, 30, 99})
         assert pids(shown(view, *FAMILY)) == [10, 30]
 
-    def test_no_kernel_threads(self, view: View) -> None:
-        shown(view, *FAMILY)
-        view.toggle_kernel_threads()
+    def test_kernel_threads_are_hidden_until_asked_for(self) -> None:
+        view = shown(View(main_columns("alice"), UNICODE), *FAMILY)
         assert 2 not in pids(view)
+        view.toggle_kernel_threads()
+        assert 2 in pids(view)
 
     def test_the_selected_process_stays_selected_while_one_types(self, view: View) -> None:
         shown(view, *FAMILY)
