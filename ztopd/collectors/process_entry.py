@@ -12,11 +12,11 @@ class Process:
     """One life of one pid. Mutable: the table refreshes it in place; its rows are immutable."""
 
     __slots__ = (
+        "busy_boottime_ns",
         "cgroup",
         "command_line",
         "command_line_truncated",
         "container",
-        "descriptor",
         "exe",
         "exe_row",
         "facts_boottime_ns",
@@ -29,24 +29,30 @@ class Process:
         "oom_score",
         "owner_uid",
         "pid",
-        "ran_boottime_ns",
+        "ran",
         "row",
+        "schedstat",
+        "schedstat_descriptor",
         "stat",
         "stat_bytes",
+        "stat_descriptor",
         "stat_path",
         "status",
         "status_boottime_ns",
+        "turn_boottime_ns",
         "user",
     )
 
-    def __init__(self, pid: int, stat_bytes: bytes, stat: Stat, descriptor: int | None, owner_uid: int) -> None:
+    def __init__(self, pid: int, stat_bytes: bytes, stat: Stat, owner_uid: int) -> None:
         self.pid = pid
         self.stat_path = f"{pid}/stat"
         self.key: Key = (pid, stat.start_boottime_ns)
         self.stat_bytes = stat_bytes
         self.stat = stat
-        self.descriptor = descriptor
-        """Of its stat file; None where the descriptors did not suffice."""
+        self.stat_descriptor: int | None = None
+        self.schedstat_descriptor: int | None = None
+        """None where the process has several threads, the kernel keeps none, or the descriptors did not suffice."""
+        self.schedstat = b""
         self.owner_uid = owner_uid
         self.status: Status | None = None
         self.status_boottime_ns: int | None = None
@@ -60,10 +66,14 @@ class Process:
         self.command_line: str | None = None
         self.command_line_truncated: bool | None = None
         self.user: str | None = None
-        self.ran_boottime_ns = 0
+        self.ran = False
+        """Whether it may have run since status and io were last read."""
+        self.busy_boottime_ns = 0
         """When its stat or its I/O was last seen to change."""
         self.looked_boottime_ns = 0
         """When status and io were last read, changed or not."""
+        self.turn_boottime_ns = 0
+        """When it is looked at whether it ran or not."""
         self.facts_boottime_ns = 0
         """When the facts were last read."""
         self.row: Row = ()

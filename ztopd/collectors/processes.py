@@ -1,14 +1,20 @@
-"""The process table: one kept descriptor per process, parsed only where its bytes changed.
+"""The process table: what did not run is not read.
 
 What is read when:
 
-* every tick: the list of pids, each ``stat``, and its owner. That is root for what may not be dumped (setuid programs,
-  keepers of secrets), as for all files that the kernel guards by ptrace; the folder /proc/PID itself would always
-  show the effective uid (task_dump_owner in fs/proc/base.c);
-* every tick for what runs (its ``stat`` changed within :data:`CLOSE_NS`), else in turn within ``CLOSE_NS``:
-  ``status`` and ``io``;
+* every tick: the list of pids; of a process with one thread ``schedstat``, which is short and changes whenever that
+  thread ran, be it for a nanosecond; of one with several threads, and where the kernel keeps no ``schedstat``, ``stat``
+  itself and its owner;
+* when it ran: ``stat`` and its owner. What never ran since cannot have changed either, except by others (its parent,
+  its nice value, memory taken from it): ``stat`` is read in turn within :data:`CLOSE_NS` all the same;
+* every tick while ``stat`` changed within ``CLOSE_NS``, else in turn within ``CLOSE_NS`` if it ran: ``status`` and
+  ``io``;
 * at birth, at the next tick, when comm, the owner or the virtual size changes, and in turn within :data:`FACTS_NS`:
   what only an exec or a person changes (cgroup, exe, command line, OOM score).
+
+The owner is that of the file ``stat``: root for what may not be dumped (setuid programs, keepers of secrets), as for all
+files that the kernel guards by ptrace; the folder /proc/PID itself would always show the effective uid (task_dump_owner
+in fs/proc/base.c).
 
 Identity is (pid, start time). The command line can block for ever and is asked of the reader child.
 """
@@ -34,6 +40,7 @@ VIRTUAL_SIZE_NS = 5_000_000_000
 """A change of the virtual size alone has the facts read again no sooner than this."""
 
 _STAT_BYTES = 2048
+_SCHEDSTAT_BYTES = 64
 
 
 class Processes:
@@ -43,13 +50,16 @@ class Processes:
     period_ns = 0
 
     def __init__(self, roots: Roots, reader: BlockingReader, kept_descriptors: int) -> None:
-        """``kept_descriptors`` is how many stat files may stay open."""
+        """``kept_descriptors`` is how many files may stay open."""
         self._proc = roots.proc
         self._folder = os.open(roots.proc, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._reader = reader
         self._kept_descriptors = kept_descriptors
-        self._processes: dict[int, Process] = {}
+        self._processes: dict[str, Process] = {}
+        """By the name of their folder."""
         self._open_descriptors = 0
+        self._lacks_descriptors = False
+        self._has_schedstat = read_if_there(f"{roots.proc}/self/schedstat") not in (None, b"", b"0 0 0\n")
         self._users: dict[int, str | None] = {}
         self._block_io_is_counted = False
         self._checked_delays_ns = 0
@@ -71,6 +81,7 @@ class Processes:
         """One scan. A process that ends meanwhile is left out; one whose files cannot be parsed is said and left out."""
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._unreadable = None
+        self._lacks_descriptors = False
         self._check_delay_accounting(now)
         self._take_answers()
         self._scan(now)
@@ -79,58 +90,56 @@ class Processes:
         return self._sample()
 
     def _scan(self, now: int) -> None:
-        # the hot path: a process at rest costs one pread, one stat and a comparison
-        known, alive = self._processes, {}
-        folder, pread, stat = self._folder, os.pread, os.stat
-        close_due, facts_due = now - CLOSE_NS, now - FACTS_NS
-        for name in os.listdir(folder):
-            if not name.isdigit():
-                continue
-            pid = int(name)
-            process = known.get(pid)
+        # the hot path: a process at rest costs one pread of a few bytes and two comparisons
+        known, alive, pread = self._processes, {}, os.pread
+        for name in os.listdir(self._folder):
+            process = known.get(name)
             if process is not None:
-                descriptor = process.descriptor
+                descriptor = process.schedstat_descriptor
                 try:
-                    data = (
-                        read_record(f"{self._proc}/{process.stat_path}", _STAT_BYTES)
-                        if descriptor is None
-                        else pread(descriptor, _STAT_BYTES, 0)
-                    )
-                    owner_uid = stat(process.stat_path, dir_fd=folder).st_uid
                     if (
-                        data == process.stat_bytes
-                        and owner_uid == process.owner_uid
-                        and process.ran_boottime_ns <= close_due < process.looked_boottime_ns
-                        and facts_due < process.facts_boottime_ns
-                    ) or self._look(process, data, owner_uid, now):
-                        alive[pid] = process
+                        descriptor is not None
+                        and now < process.turn_boottime_ns
+                        and pread(descriptor, _SCHEDSTAT_BYTES, 0) == process.schedstat
+                    ) or self._look(process, now):
+                        alive[name] = process
                         continue
                 except (ProcessLookupError, FileNotFoundError):
                     pass
                 except ParseError as error:
                     self._unreadable = str(error)
                 self._let_go(process)
-            process = self._find(pid, now)
+            elif not name.isdigit():
+                continue
+            process = self._find(name, now)
             if process is not None:
-                alive[pid] = process
-        for pid in known.keys() - alive.keys():
-            self._let_go(known[pid])
+                alive[name] = process
+        for name in known.keys() - alive.keys():
+            self._let_go(known[name])
         self._processes = alive
 
-    def _let_go(self, process: Process) -> None:
-        if process.descriptor is not None:
-            os.close(process.descriptor)
-            process.descriptor = None
-            self._open_descriptors -= 1
-
-    def _look(self, process: Process, data: bytes, owner_uid: int, now: int) -> bool:
-        """Something changed or is due. False where it is another life under the same pid."""
+    def _look(self, process: Process, now: int) -> bool:
+        """Reads what is due of a known process. False where it is another life under the same pid."""
+        # before the stat file, so that what runs in between is looked at again
+        if process.schedstat_descriptor is not None:
+            schedstat = os.pread(process.schedstat_descriptor, _SCHEDSTAT_BYTES, 0)
+            process.ran |= schedstat != process.schedstat
+            process.schedstat = schedstat
+        else:
+            process.ran = True
+        if process.stat_descriptor is not None:
+            data = os.pread(process.stat_descriptor, _STAT_BYTES, 0)
+        else:
+            data = read_record(f"{self._proc}/{process.stat_path}", _STAT_BYTES)
+        owner_uid = os.stat(process.stat_path, dir_fd=self._folder).st_uid
+        if data == process.stat_bytes and owner_uid == process.owner_uid and now < process.turn_boottime_ns:
+            return True
         old = process.stat
         if data != process.stat_bytes:
             stat = parse_stat(data)
             if stat.start_boottime_ns != old.start_boottime_ns:
                 return False
-            process.stat, process.stat_bytes, process.ran_boottime_ns = stat, data, now
+            process.stat, process.stat_bytes, process.busy_boottime_ns = stat, data, now
         owner_changed = owner_uid != process.owner_uid
         if owner_changed:
             process.owner_uid = owner_uid
@@ -143,57 +152,92 @@ class Processes:
             or (process.stat.virtual_bytes != old.virtual_bytes and since_facts >= VIRTUAL_SIZE_NS)
         ):
             self._read_facts(process, now)
-        self._read_closely(process, now)
+        is_busy = now - process.busy_boottime_ns < CLOSE_NS
+        if is_busy or owner_changed or (process.ran and now - process.looked_boottime_ns >= CLOSE_NS):
+            self._read_closely(process, now, is_busy)
+        process.turn_boottime_ns = 0 if is_busy else min(now + CLOSE_NS, process.facts_boottime_ns + FACTS_NS)
+        self._keep_descriptors(process, is_busy)
         process.make_row(self._block_io_is_counted)
         return True
 
-    def _find(self, pid: int, now: int) -> Process | None:
-        """A process not known before; None where it is gone already."""
+    def _keep_descriptors(self, process: Process, is_busy: bool) -> None:
+        """Of what rests only the file that is read every tick stays open."""
+        by_schedstat = self._has_schedstat and process.stat.threads == 1
+        if not by_schedstat:
+            self._close(process.schedstat_descriptor)
+            process.schedstat_descriptor = None
+        elif process.schedstat_descriptor is None:
+            process.schedstat_descriptor = self._open(f"{process.pid}/schedstat")
+            # what it said at the last look is not known: the next one reads everything
+            process.schedstat = b""
+        if by_schedstat and process.schedstat_descriptor is not None and not is_busy:
+            self._close(process.stat_descriptor)
+            process.stat_descriptor = None
+        elif process.stat_descriptor is None:
+            process.stat_descriptor = self._open(process.stat_path)
+
+    def _open(self, path: str) -> int | None:
+        """A descriptor to keep; None where there are enough, or the process is gone."""
+        if self._open_descriptors >= self._kept_descriptors:
+            self._lacks_descriptors = True
+            return None
         try:
-            descriptor = os.open(f"{pid}/stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
         except OSError:
             return None
-        try:
-            data = os.pread(descriptor, _STAT_BYTES, 0)
-            owner_uid = os.stat(f"{pid}/stat", dir_fd=self._folder).st_uid
-            process = Process(pid, data, parse_stat(data), descriptor, owner_uid)
-            self._read_facts(process, now)
-            self._read_closely(process, now)
-        except (OSError, ParseError) as error:
-            os.close(descriptor)
-            if isinstance(error, ParseError):
-                self._unreadable = str(error)
-            return None
         self._open_descriptors += 1
-        if self._open_descriptors > self._kept_descriptors:
-            self._let_go(process)
-        # read once more at the next tick, when an exec or a move to a cgroup that follow a fork are done; those that
-        # were there before us take their turns, spread over the period
+        return descriptor
+
+    def _close(self, descriptor: int | None) -> None:
+        if descriptor is not None:
+            os.close(descriptor)
+            self._open_descriptors -= 1
+
+    def _let_go(self, process: Process) -> None:
+        self._close(process.schedstat_descriptor)
+        self._close(process.stat_descriptor)
+        process.schedstat_descriptor = process.stat_descriptor = None
+
+    def _find(self, name: str, now: int) -> Process | None:
+        """A process not known before; None where it is gone already."""
+        try:
+            data = read_record(f"{self._proc}/{name}/stat", _STAT_BYTES)
+            owner_uid = os.stat(f"{name}/stat", dir_fd=self._folder).st_uid
+            process = Process(int(name), data, parse_stat(data), owner_uid)
+            self._read_facts(process, now)
+            self._read_closely(process, now, True)
+        except OSError:
+            return None
+        except ParseError as error:
+            self._unreadable = str(error)
+            return None
+        # looked at once more at the next tick, when an exec or a move to a cgroup that follow a fork are done; those
+        # that were there before us take their turns, spread over the period
         if now - process.stat.start_boottime_ns < CLOSE_NS:
             process.facts_boottime_ns = now - FACTS_NS
         else:
-            process.facts_boottime_ns = now - pid * 7_919_000_000 % FACTS_NS
-            process.looked_boottime_ns = now - pid * 7_919_000_000 % CLOSE_NS
+            process.facts_boottime_ns = now - process.pid * 7_919_000_000 % FACTS_NS
+            process.turn_boottime_ns = now + process.pid * 7_919_000_000 % CLOSE_NS
+        self._keep_descriptors(process, False)
         process.make_row(self._block_io_is_counted)
         return process
 
-    def _read_closely(self, process: Process, now: int) -> None:
-        """Reads status and io. What rests keeps its values together with the time at which they were read."""
-        ran = process.ran_boottime_ns == now or now - process.ran_boottime_ns < CLOSE_NS
-        process.looked_boottime_ns = now
+    def _read_closely(self, process: Process, now: int, keep_clock: bool) -> None:
+        """Reads status and io. With ``keep_clock`` they are said to be of now even where they did not change."""
+        process.looked_boottime_ns, process.ran = now, False
         try:
             data = read_record(f"{self._proc}/{process.pid}/status", 8192)
         except PermissionError:
             data = b""
         if data:
             status = parse_status(data)
-            if ran or status != process.status:
+            if keep_clock or status != process.status:
                 process.status, process.status_boottime_ns = status, now
                 process.user = self._user(status.effective_uid)
         if not process.io_refused:
-            self._read_io(process, now, ran)
+            self._read_io(process, now, keep_clock)
 
-    def _read_io(self, process: Process, now: int, ran: bool) -> None:
+    def _read_io(self, process: Process, now: int, keep_clock: bool) -> None:
         try:
             data = read_record(f"{self._proc}/{process.pid}/io", 1024)
         except PermissionError:
@@ -204,8 +248,8 @@ class Processes:
         else:
             io = parse_io(data)
             if process.io is not None and io != process.io:
-                process.ran_boottime_ns = now
-            if ran or io != process.io:
+                process.busy_boottime_ns = now
+            if keep_clock or io != process.io:
                 process.io, process.io_boottime_ns = io, now
         process.make_io_row()
 
@@ -232,7 +276,7 @@ class Processes:
 
     def _take_answers(self) -> None:
         for pid, answer in self._reader.take(Question.COMMAND_LINE).items():
-            process = self._processes.get(pid) if isinstance(pid, int) else None
+            process = self._processes.get(str(pid))
             if process is not None and answer.data is not None:
                 process.set_command_line(answer.data)
                 process.make_row(self._block_io_is_counted)
@@ -280,11 +324,10 @@ class Processes:
     def _problem(self) -> Problem | None:
         if self._unreadable is not None:
             return Problem(SourceState.DEGRADED, f"a process is left out: {self._unreadable}")
-        without = len(self._processes) - self._kept_descriptors
-        if without > 0:
+        if self._lacks_descriptors:
             return Problem(
                 SourceState.DEGRADED,
-                f"{without} processes are read without a kept descriptor, which costs more",
+                f"{self._kept_descriptors} descriptors do not suffice for every process, so reading them costs more",
                 "raise LimitNOFILE of the unit, or ulimit -n",
             )
         return None
@@ -306,7 +349,7 @@ def _io_problem(refused: int, readable: int) -> Problem | None:
     return None
 
 
-def _count_states(processes: Mapping[int, Process]) -> ProcessStates:
+def _count_states(processes: Mapping[str, Process]) -> ProcessStates:
     counts = Counter([process.stat.state for process in processes.values()])
     return ProcessStates(
         total=len(processes),

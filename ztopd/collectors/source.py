@@ -56,8 +56,8 @@ class Sample:
 class Collector(Protocol):
     """One source of truth.
 
-    ``collect`` may raise :exc:`Withheld`, :exc:`OSError` or :exc:`ParseError`: the sections then keep their
-    last rows, their age grows, and ``sources`` says why.
+    ``collect`` may raise :exc:`Withheld`, and its sections are gone; or :exc:`OSError` or :exc:`ParseError`, and
+    they keep their last rows, whose age grows. ``sources`` says why.
     """
 
     @property

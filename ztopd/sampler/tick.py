@@ -22,6 +22,9 @@ class _Health:
     problem: Problem | None = None
     cost_ns: int | None = None
     sampled_boottime_ns: int | None = None
+    tried_boottime_ns: int | None = None
+    sections: tuple[str, ...] = ()
+    """What it gave last."""
     skipped: int = 0
     failures: int = 0
 
@@ -37,7 +40,9 @@ class _Health:
 class Sampler:
     """Makes frames. Every collector degrades alone: what it cannot give is said in ``sources``."""
 
-    def __init__(self, collectors: Sequence[Collector], reader: BlockingReader, boot_id: str, strict: bool = False) -> None:
+    def __init__(
+        self, collectors: Sequence[Collector], reader: BlockingReader, boot_id: str, strict: bool = False
+    ) -> None:
         """``strict`` lets errors of ours through, for tests; in production they are logged once and said."""
         self._collectors = tuple(collectors)
         self._reader = reader
@@ -57,7 +62,9 @@ class Sampler:
             health.skipped += ticks
         self._skipped_boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._health["sampler"].problem = Problem(
-            SourceState.DEGRADED, f"ticks were skipped because one took too long, {ticks} at once", "a longer --interval"
+            SourceState.DEGRADED,
+            f"ticks were skipped because one took too long, {ticks} at once",
+            "a longer --interval",
         )
 
     def note_cost(self, cost_ns: int) -> None:
@@ -69,7 +76,7 @@ class Sampler:
         boottime_ns, time_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns()
         for collector in self._collectors:
             health = self._health[collector.name]
-            age = None if health.sampled_boottime_ns is None else boottime_ns - health.sampled_boottime_ns
+            age = None if health.tried_boottime_ns is None else boottime_ns - health.tried_boottime_ns
             # a tick comes a little early or late: what is due within a tenth of its period is due now
             if age is None or age >= collector.period_ns * 0.9:
                 self._collect(collector, health)
@@ -79,11 +86,14 @@ class Sampler:
 
     def _collect(self, collector: Collector, health: _Health) -> None:
         started = time.thread_time_ns()
-        sampled_boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        health.tried_boottime_ns = sampled_boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         try:
             sample = collector.collect()
         except Withheld as withheld:
             health.problem = withheld.problem
+            for name in health.sections:
+                del self._sections[name]
+            health.sections = ()
         except (OSError, ParseError) as error:
             health.problem = Problem(SourceState.DEGRADED, _sentence(error))
             health.failures += 1
@@ -95,7 +105,7 @@ class Sampler:
             health.failures += 1
         else:
             self._keep(sample, sampled_boottime_ns)
-            health.problem = sample.problem
+            health.problem, health.sections = sample.problem, tuple(sample.sections)
             health.sampled_boottime_ns = sampled_boottime_ns
         health.cost_ns = time.thread_time_ns() - started
 

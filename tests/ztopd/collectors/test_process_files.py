@@ -62,7 +62,15 @@ def test_an_old_kernel_has_fewer_fields() -> None:
 
 @pytest.mark.parametrize(
     ("number", "name"),
-    [(0, None), (34816, "pts/0"), (35072, "pts/256"), (1025, "tty1"), (1088, "ttyS0"), (1281, "console"), (999, "3:231")],
+    [
+        (0, None),
+        (34816, "pts/0"),
+        (35072, "pts/256"),
+        (1025, "tty1"),
+        (1088, "ttyS0"),
+        (1281, "console"),
+        (999, "3:231"),
+    ],
 )
 def test_tty_names(number: int, name: str | None) -> None:
     assert tty_name(number) == name

@@ -95,6 +95,9 @@ def test_ten_thousand_ticks_do_not_grow(tmp_path: Path) -> None:
         pipe.close()
         os.close(read_end)
     assert client.frame.seq == TICKS
-    assert client.frame.cell("processes", "comm", next(k for k in client.frame.rows("processes") if k[0] == 4000)) == "worker"
+    assert (
+        client.frame.cell("processes", "comm", next(k for k in client.frame.rows("processes") if k[0] == 4000))
+        == "worker"
+    )
     assert sizes[1] - sizes[0] < 256 << 10
     assert descriptors[1] <= descriptors[0]

@@ -97,5 +97,3 @@ def test_a_reader_that_is_gone_is_an_error(ends: tuple[int, FeedPipe]) -> None:
     with pytest.raises(BrokenPipeError):
         pipe.offer(frame(1))
     pipe.close()
-
-

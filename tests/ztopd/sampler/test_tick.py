@@ -88,6 +88,13 @@ def test_what_the_machine_withholds_is_no_failure() -> None:
     ]  # fmt: skip
 
 
+def test_what_is_withheld_from_now_on_is_gone() -> None:
+    absent = Withheld(Problem(SourceState.ABSENT, "unplugged"))
+    sampler = sampler_of(Scripted(script=[sample(1), absent, sample(2)]))
+    frames = [sampler.sample() for _ in range(3)]
+    assert ["pressure" in frame.sections for frame in frames] == [True, False, True]
+
+
 def test_an_error_of_ours_is_loud_in_tests_and_logged_once_in_production(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ZeroDivisionError):
         sampler_of(Scripted(script=[ZeroDivisionError("oops")])).sample()
