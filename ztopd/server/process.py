@@ -1,0 +1,102 @@
+"""The server process from its start to its end."""
+
+import argparse
+import asyncio
+import grp
+import logging
+import os
+import signal
+import socket
+from typing import BinaryIO
+
+from ztopd.feed import FeedDecoder
+from ztopd.server.hub import Hub, Settings
+from ztopd.server.listener import Listener
+from ztopd.server.privileges import drop_privileges
+
+_log = logging.getLogger("ztopd.server")
+
+BACKLOG = 64
+
+
+class _Feed(asyncio.Protocol):
+    """The sampler's pipe. Its end is ours."""
+
+    def __init__(self, hub: Hub, ended: "asyncio.Future[int]") -> None:
+        self._hub = hub
+        self._ended = ended
+        self._decoder = FeedDecoder()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self._decoder.frames(data):
+                self._hub.take(message)
+        except ValueError:
+            _log.exception("the feed cannot be followed")
+            _end(self._ended, 1)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        _end(self._ended, 0)
+
+
+def _end(ended: "asyncio.Future[int]", status: int) -> None:
+    if not ended.done():
+        ended.set_result(status)
+
+
+async def serve(settings: Settings, feed: BinaryIO, clients: socket.socket, *, is_private: bool) -> int:
+    """Serves until the feed ends, or the private client is gone; returns the exit status.
+
+    ``clients`` is the listening socket, or the one connection to the private client.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[int] = loop.create_future()
+    hub = Hub(settings)
+    loop.add_signal_handler(signal.SIGTERM, _end, ended, 0)
+    pipe, _ = await loop.connect_read_pipe(lambda: _Feed(hub, ended), feed)
+    if is_private:
+        listener = Listener(hub, is_private=True, ended=lambda: _end(ended, 0))
+        await loop.create_unix_connection(listener.connection, sock=clients)
+    else:
+        listener = Listener(hub)
+        # this asyncio server is never closed: newer ones would remove the socket's file, which is the sampler's
+        await loop.create_unix_server(listener.connection, sock=clients, backlog=BACKLOG)
+    status = await ended
+    pipe.close()
+    await listener.close()
+    return status
+
+
+def main() -> int:
+    """The server process."""
+    # a terminal's Ctrl-C and hang-up are for the sampler to judge: it closes the feed
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    logging.basicConfig(format="ztopd: server: %(levelname)s: %(message)s")
+    parser = argparse.ArgumentParser("ztopd.server", description="Started by ztopd; not to be run by hand.")
+    parser.add_argument("--feed-fd", type=int, required=True)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--listen-fd", type=int)
+    where.add_argument("--private-fd", type=int)
+    parser.add_argument("--interval-ns", type=int, required=True)
+    parser.add_argument("--sampler-pid", type=int, required=True)
+    parser.add_argument("--group", default="")
+    options = parser.parse_args()
+    if problem := drop_privileges():
+        _log.warning("%s", problem)
+    settings = Settings(options.interval_ns, options.sampler_pid, _gid(options.group))
+    is_private = options.listen_fd is None
+    feed = os.fdopen(options.feed_fd, "rb", buffering=0)
+    with socket.socket(fileno=options.private_fd if is_private else options.listen_fd) as clients:
+        return asyncio.run(serve(settings, feed, clients, is_private=is_private))
+
+
+def _gid(group: str) -> int | None:
+    """The group's number, looked up this once: name services may block."""
+    if not group:
+        return None
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        _log.warning("there is no group %s: nobody but root sees everything", ascii(group))
+        return None
