@@ -87,6 +87,8 @@ def diff_section(base: Section, current: Section, key_length: int) -> SectionDel
     new: list[Row] = []
     changed: list[tuple[Cell, ...]] = []
     old_rows = base.rows
+    if old_rows is current.rows:
+        return SectionDelta(current.sampled_boottime_ns, (), (), ())
     known = 0
     for key, row in current.rows.items():
         old = old_rows.get(key)

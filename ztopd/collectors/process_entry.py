@@ -81,7 +81,7 @@ class Process:
         self.exe_row: Row | None = None
 
     def set_command_line(self, data: bytes, at_most: int = MAX_TEXT_BYTES) -> None:
-        """From the bytes of /proc/PID/cmdline. A process that exits loses it before it is gone: then the old one stays."""
+        """From the bytes of /proc/PID/cmdline. A process that exits loses it before it is gone: the old one stays."""
         data = data.rstrip(b"\0")
         if not data and self.stat.state in ("Z", "X"):
             return

@@ -12,9 +12,9 @@ What is read when:
 * at birth, at the next tick, when comm, the owner or the virtual size changes, and in turn within :data:`FACTS_NS`:
   what only an exec or a person changes (cgroup, exe, command line, OOM score).
 
-The owner is that of the file ``stat``: root for what may not be dumped (setuid programs, keepers of secrets), as for all
-files that the kernel guards by ptrace; the folder /proc/PID itself would always show the effective uid (task_dump_owner
-in fs/proc/base.c).
+The owner is that of the file ``stat``: root for what may not be dumped (setuid programs, keepers of secrets), as for
+all files that the kernel guards by ptrace; the folder /proc/PID itself would always show the effective uid
+(task_dump_owner in fs/proc/base.c).
 
 Identity is (pid, start time). The command line can block for ever and is asked of the reader child.
 """
@@ -65,6 +65,7 @@ class Processes:
         self._checked_delays_ns = 0
         self._unreadable: str | None = None
         self._states: ProcessStates | None = None
+        self._executables: Rows = {}
 
     def states(self) -> ProcessStates | None:
         """How many processes are in which state, as of the last scan."""
@@ -78,7 +79,7 @@ class Processes:
         os.close(self._folder)
 
     def collect(self) -> Sample:
-        """One scan. A process that ends meanwhile is left out; one whose files cannot be parsed is said and left out."""
+        """One scan. A process that ends meanwhile is left out, so is one whose files cannot be parsed."""
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._unreadable = None
         self._lacks_descriptors = False
@@ -131,6 +132,10 @@ class Processes:
             data = os.pread(process.stat_descriptor, _STAT_BYTES, 0)
         else:
             data = read_record(f"{self._proc}/{process.stat_path}", _STAT_BYTES)
+        since_facts = now - process.facts_boottime_ns
+        if data == process.stat_bytes and not process.ran and since_facts < FACTS_NS:
+            process.turn_boottime_ns = min(now + CLOSE_NS, process.facts_boottime_ns + FACTS_NS)
+            return True
         owner_uid = os.stat(process.stat_path, dir_fd=self._folder).st_uid
         if data == process.stat_bytes and owner_uid == process.owner_uid and now < process.turn_boottime_ns:
             return True
@@ -144,7 +149,6 @@ class Processes:
         if owner_changed:
             process.owner_uid = owner_uid
             process.io_refused = False
-        since_facts = now - process.facts_boottime_ns
         if (
             since_facts >= FACTS_NS
             or process.stat.comm != old.comm
@@ -200,16 +204,20 @@ class Processes:
 
     def _find(self, name: str, now: int) -> Process | None:
         """A process not known before; None where it is gone already."""
+        descriptor = self._open(f"{name}/schedstat") if self._has_schedstat else None
         try:
+            # before the stat file, so that what runs in between is looked at again
+            schedstat = b"" if descriptor is None else os.pread(descriptor, _SCHEDSTAT_BYTES, 0)
             data = read_record(f"{self._proc}/{name}/stat", _STAT_BYTES)
             owner_uid = os.stat(f"{name}/stat", dir_fd=self._folder).st_uid
             process = Process(int(name), data, parse_stat(data), owner_uid)
+            process.schedstat_descriptor, process.schedstat = descriptor, schedstat
             self._read_facts(process, now)
             self._read_closely(process, now, True)
-        except OSError:
-            return None
-        except ParseError as error:
-            self._unreadable = str(error)
+        except (OSError, ParseError) as error:
+            self._close(descriptor)
+            if isinstance(error, ParseError):
+                self._unreadable = str(error)
             return None
         # looked at once more at the next tick, when an exec or a move to a cgroup that follow a fork are done; those
         # that were there before us take their turns, spread over the period
@@ -300,22 +308,20 @@ class Processes:
         self._block_io_is_counted = data is None or data.strip() != b"0"
 
     def _sample(self) -> Sample:
-        rows: Rows = {}
-        io_rows: Rows = {}
-        exe_rows: Rows = {}
-        refused = 0
-        for process in self._processes.values():
-            key = process.key
-            rows[key] = process.row
-            if process.io_row is not None:
-                io_rows[key] = process.io_row
-            elif process.io_refused:
-                refused += 1
-            if process.exe_row is not None:
-                exe_rows[key] = process.exe_row
+        processes = self._processes.values()
+        executables: Rows = {process.key: process.exe_row for process in processes if process.exe_row is not None}
+        if executables != self._executables:
+            self._executables = executables
+        io_rows: Rows = {process.key: process.io_row for process in processes if process.io_row is not None}
+        refused = sum([process.io_refused for process in processes])
         self._states = _count_states(self._processes)
         return Sample(
-            {"processes": rows, "process_io": io_rows, "process_executables": exe_rows},
+            {
+                "processes": {process.key: process.row for process in processes},
+                "process_io": io_rows,
+                # the same object while nothing changed: a delta passes it over
+                "process_executables": self._executables,
+            },
             self._problem(),
             {"process_io": _io_problem(refused, len(io_rows))},
             shares_rows=True,
