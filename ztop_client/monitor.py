@@ -36,7 +36,9 @@ def watch(source: Source, options: Options, ticks: int = 1, tick_seconds: float 
     A frame comes every ``ticks`` ticks of ``tick_seconds``.
     """
     monitor = Monitor(source, Terminal(), options, ticks, tick_seconds)
-    signals = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # what nohup ignores stays ignored: the terminal itself then says that it is gone
+    taken = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
+    signals = {number: signal.signal(number, _leave) for number in taken}
     try:
         monitor.run()
     except KeyboardInterrupt:
