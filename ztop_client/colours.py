@@ -97,9 +97,8 @@ def palette() -> Iterator[PaletteEntry]:
             *(style.high, style.high_background),
         )
     for style in TABLE_STYLES:
-        basic = "light gray" if style.basic in ("dark gray", "default") else style.basic
         high = style.high if style.high != "default" else "#e8edf2"
-        yield (style.name + SELECTED, basic, _SELECTED_BASIC, "standout", high, _SELECTED_HIGH)
+        yield (style.name + SELECTED, "white", _SELECTED_BASIC, "standout", high, _SELECTED_HIGH)
 
 
 BACKGROUNDS: frozenset[str] = frozenset(

@@ -137,6 +137,7 @@ class Meters:
             if rows > most:
                 continue
             across = max(-(-len(items) // max(rows, 1)), 1)
+            rows = -(-len(items) // across)
             room = (width + _GAP) // across - _GAP
             draw_one = self._cpu_number if narrowest == _NUMBER_CELL else self._cpu_bar
             table: list[list[Piece]] = [[] for _ in range(rows)]
@@ -228,20 +229,17 @@ class Meters:
         total = frame.cell("host", "processes_total")
         own = None if total is None or kernel is None else int(total) - int(kernel)
         threads = frame.cell("host", "threads_total")
-        parts: list[tuple[str, Cell, str]] = [
-            ("value", own, ""),
-            ("value", threads, " thr"),
-            ("value", kernel, " kernel"),
-        ]
+        parts: list[tuple[str, Cell, str]] = [("value", own, ""), ("value", threads, " thr")]
         for label in ("running", "blocked", "stopped", "zombie"):
             value = frame.cell("host", f"processes_{label}")
             if value or label == "running":
                 parts.append((label if value else "dim", value, f" {label}"))
-        pieces: list[Piece] = [("label", "Tasks")]
+        parts.append(("value", kernel, " kernel"))
+        pieces: list[Piece] = []
         for style, value, label in parts:
-            pieces += [(style, f" {count_text(value)}"), ("label", label)]
-        while pieces_width(pieces, self._glyphs) > width and len(pieces) > 2:
-            del pieces[-2:]
+            pieces += [("label", ", " if pieces else "Tasks "), (style, count_text(value)), ("label", label)]
+        while pieces_width(pieces, self._glyphs) > width and len(pieces) > 3:
+            del pieces[-3:]
         return pieces
 
 
