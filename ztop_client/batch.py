@@ -31,6 +31,9 @@ def run(options: Options) -> int:
 
     Raises :exc:`DaemonUnreachable` where there never was a frame to print, :exc:`KeyboardInterrupt`.
     """
+    if sys.stdout is None:
+        _say("there is no standard output to print to")
+        return 1
     opened = open_source(options.socket_path, options.interval_seconds)
     with closing(opened.source):
         _say_if_rounded(opened, options.interval_seconds)

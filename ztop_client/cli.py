@@ -132,7 +132,12 @@ def _column(name: str) -> str:
     # imported where it is needed: only a mistake needs it
     from difflib import get_close_matches
 
-    close = get_close_matches(name.lower(), COLUMNS, n=1) or [column for column in COLUMNS if name and name in column]
+    wanted = name.lower()
+    close = [
+        *(column for column in COLUMNS if wanted and column.startswith(wanted)),
+        *get_close_matches(wanted, COLUMNS, n=1),
+        *(column for column in COLUMNS if wanted and wanted in column),
+    ]
     hint = f"; is {close[0]} meant?" if close else ""
     raise argparse.ArgumentTypeError(f"there is no column {name!r}{hint}")
 
