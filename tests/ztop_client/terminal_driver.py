@@ -127,11 +127,32 @@ class Driver:
                 raise AssertionError(f"still running\n{self.text}")
         return self.status
 
-    def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_bytes().rsplit(b")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def write_calls(self) -> int:
+        """How often the program has called write(2)."""
+        lines = Path(f"/proc/{self.pid}/io").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("syscw"))
 
 
 def scripted(*arguments: str) -> list[str]:
     """The command of the scripted machine."""
     return [sys.executable, "-m", "tests.ztop_client.fake_source", *arguments]
+
+
+def rows(driver: Driver) -> list[int]:
+    """The screen's lines that hold processes; none in a frame that is half drawn."""
+    display = driver.screen.display
+    for number, line in enumerate(display):
+        if "PID" in line and "Command" in line:
+            return [place for place in range(number + 1, len(display) - 1) if display[place].strip()]
+    return []
+
+
+def first_pid(driver: Driver) -> str:
+    """The pid in the table's first row."""
+    return next((driver.screen.display[place].split()[0] for place in rows(driver)), "")
+
+
+def selected_pid(driver: Driver) -> str:
+    """The pid in the row on a background of its own."""
+    marked = (place for place in rows(driver) if driver.screen.buffer[place][0].bg != "default")
+    return next((driver.screen.display[place].split()[0] for place in marked), "")
