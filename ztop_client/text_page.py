@@ -23,7 +23,7 @@ from ztop_protocol.processes import COLUMNS, POSITION
 from ztop_protocol.rates import RATES, rates
 from ztop_protocol.schema import PROCESS_IO, PROCESSES, Unit
 
-DEFAULT_COLUMNS = tuple(column.name for column in main_columns(""))
+DEFAULT_COLUMNS = tuple(column.name for column in main_columns())
 """Those of the screen."""
 
 _CPU_STATES = ("user", "system", "nice", "idle", "iowait", "irq", "softirq", "steal")
@@ -143,7 +143,7 @@ def _all_columns() -> dict[str, _Column]:
         align = Align.LEFT if form is None else Align.RIGHT
         made[name] = _Column(name.upper(), 0, align, form or label_text, _of(name))
     special = {"cpu_time_ns": _cpu_time_ns, "command_line": _command}
-    for column in main_columns(""):
+    for column in main_columns():
         value = special.get(column.name) or _of(column.name)
         made[column.name] = _Column(column.title, column.width, column.align, column.format, value)
     return made
