@@ -30,6 +30,7 @@ class Process:
         "owner_uid",
         "pid",
         "ran",
+        "ran_since_facts",
         "row",
         "schedstat",
         "schedstat_descriptor",
@@ -68,6 +69,8 @@ class Process:
         self.user: str | None = None
         self.ran = False
         """Whether it may have run since status and io were last read."""
+        self.ran_since_facts = True
+        """Whether it may have run, and so have become another program, since its facts were last read."""
         self.busy_boottime_ns = 0
         """When its stat or its I/O was last seen to change."""
         self.looked_boottime_ns = 0

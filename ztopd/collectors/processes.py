@@ -2,11 +2,12 @@
 
 What is read when:
 
-* every tick: the list of pids; of a process with one thread ``schedstat``, which is short and changes whenever that
-  thread ran, be it for a nanosecond; of one with several threads, and where the kernel keeps no ``schedstat``, ``stat``
-  itself and its owner;
-* when it ran: ``stat`` and its owner. What never ran since cannot have changed either, except by others (its parent,
-  its nice value, memory taken from it): ``stat`` is read in turn within :data:`CLOSE_NS` all the same;
+* when the kernel gave out a pid since the last tick (/proc/loadavg shows the newest), and within ``CLOSE_NS``: the list
+  of pids;
+* every tick: of a process with one thread ``schedstat``, which is short and changes whenever that thread ran, be it for
+  a nanosecond; of one with several threads, and where the kernel keeps no ``schedstat``, ``stat`` itself and its owner;
+* when it ran: ``stat`` and its owner. What never ran since cannot have changed either, except by others (its nice
+  value, memory taken from it): ``stat`` is read in turn within :data:`CLOSE_NS` all the same, and when its parent ends;
 * every tick while ``stat`` changed within ``CLOSE_NS``, else in turn within ``CLOSE_NS`` if it ran: ``status`` and
   ``io``;
 * at birth, at the next tick, when comm, the owner or the virtual size changes, and in turn within :data:`FACTS_NS`:
@@ -22,7 +23,7 @@ Identity is (pid, start time). The command line can block for ever and is asked 
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ztop_protocol.schema import SourceState
 from ztopd.collectors.blocking import BlockingReader, Question
@@ -57,6 +58,8 @@ class Processes:
         self._kept_descriptors = kept_descriptors
         self._processes: dict[str, Process] = {}
         """By the name of their folder."""
+        self._newest_pid = b""
+        self._listed_boottime_ns = 0
         self._open_descriptors = 0
         self._lacks_descriptors = False
         self._has_schedstat = read_if_there(f"{roots.proc}/self/schedstat") not in (None, b"", b"0 0 0\n")
@@ -93,7 +96,7 @@ class Processes:
     def _scan(self, now: int) -> None:
         # the hot path: a process at rest costs one pread of a few bytes and two comparisons
         known, alive, pread = self._processes, {}, os.pread
-        for name in os.listdir(self._folder):
+        for name in self._names(now):
             process = known.get(name)
             if process is not None:
                 descriptor = process.schedstat_descriptor
@@ -115,19 +118,34 @@ class Processes:
             process = self._find(name, now)
             if process is not None:
                 alive[name] = process
-        for name in known.keys() - alive.keys():
-            self._let_go(known[name])
         self._processes = alive
+        if ended := known.keys() - alive.keys():
+            for name in ended:
+                self._let_go(known[name])
+            pids = {known[name].pid for name in ended}
+            for process in alive.values():
+                if process.stat.ppid in pids:
+                    process.turn_boottime_ns = 0
+
+    def _names(self, now: int) -> Iterable[str]:
+        """The folders to look at: those known, where no pid was given out since they were listed."""
+        newest = read_record(f"{self._proc}/loadavg", 256).rpartition(b" ")[2]
+        if newest == self._newest_pid and now - self._listed_boottime_ns < CLOSE_NS:
+            return tuple(self._processes)
+        self._newest_pid, self._listed_boottime_ns = newest, now
+        return os.listdir(self._folder)
 
     def _look(self, process: Process, now: int) -> bool:
         """Reads what is due of a known process. False where it is another life under the same pid."""
         # before the stat file, so that what runs in between is looked at again
         if process.schedstat_descriptor is not None:
             schedstat = os.pread(process.schedstat_descriptor, _SCHEDSTAT_BYTES, 0)
-            process.ran |= schedstat != process.schedstat
+            ran = schedstat != process.schedstat
             process.schedstat = schedstat
         else:
-            process.ran = True
+            ran = True
+        if ran:
+            process.ran = process.ran_since_facts = True
         if process.stat_descriptor is not None:
             data = os.pread(process.stat_descriptor, _STAT_BYTES, 0)
         else:
@@ -263,11 +281,12 @@ class Processes:
 
     def _read_facts(self, process: Process, now: int) -> None:
         process.facts_boottime_ns = now
+        may_be_another_program, process.ran_since_facts = process.ran_since_facts, False
         cgroup = read_if_there(f"{self._proc}/{process.pid}/cgroup")
         process.cgroup = None if cgroup is None else parse_cgroup(cgroup)
         process.container = None if process.cgroup is None else container_of(process.cgroup)
         process.oom_score = read_int(f"{self._proc}/{process.pid}/oom_score")
-        if process.stat.kernel_thread:
+        if process.stat.kernel_thread or not may_be_another_program:
             return
         try:
             process.exe = text(os.readlink(f"{self._proc}/{process.pid}/exe".encode()))
