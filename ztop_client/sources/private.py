@@ -55,13 +55,16 @@ class PrivateDaemon:
         return ours
 
     def last_words(self) -> str | None:
-        """Its status and the last line that it wrote, once it ended."""
+        """How it ended, and the last line that it wrote."""
         if self._process is None:
             return None
         try:
             status = self._process.wait(0.2)
         except subprocess.TimeoutExpired:
             return None
+        if status < 0:
+            # what it started may have complained about that since
+            return f"the private ztopd was killed by signal {-status}"
         size = self._words.seek(0, os.SEEK_END)
         self._words.seek(max(0, size - _MOST_WORDS_BYTES))
         lines = self._words.read(_MOST_WORDS_BYTES).decode("utf-8", "replace").split("\n")
