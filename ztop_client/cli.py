@@ -33,9 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             from ztop_client import batch
 
             return batch.run(options)
-        from ztop_client import app
+        from ztop_client.app import run
 
-        return app.run(options)
+        return run(options)
     except DaemonUnreachable as error:
         print(f"ztop: {printable(str(error))}", file=sys.stderr)
         return 1

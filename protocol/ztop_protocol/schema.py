@@ -336,6 +336,7 @@ THREADS = SectionSchema(
     (
         *_columns("/proc/PID/task", _I, _NONE, "pid", "tid"),
         *_columns("/proc/PID/task/TID/stat", _I, _NS, "start_boottime_ns"),
+        *_columns("stat(2) of /proc/PID/task/TID/stat: root for what may not be dumped", _L, _NONE, "owner_uid"),
         *_columns("/proc/PID/task/TID/stat: the kernel's letter", _L, _NONE, "state"),
         *_columns("/proc/PID/task/TID/stat", _L, _NONE, "nice", "priority", "realtime_priority", "policy"),
         *_columns("/proc/PID/task/TID/stat", _C, _NS, "user_time_ns", "system_time_ns"),

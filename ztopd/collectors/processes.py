@@ -36,7 +36,7 @@ from ztopd.collectors.process_status import parse_cgroup, parse_io, parse_status
 from ztopd.collectors.source import ParseError, Problem, Roots, Rows, Sample
 
 CLOSE_NS = 10_000_000_000
-FACTS_NS = 60_000_000_000
+FACTS_NS = 120_000_000_000
 VIRTUAL_SIZE_NS = 5_000_000_000
 """A change of the virtual size alone has the facts read again no sooner than this."""
 
@@ -73,6 +73,10 @@ class Processes:
     def states(self) -> ProcessStates | None:
         """How many processes are in which state, as of the last scan."""
         return self._states
+
+    def with_several_threads(self) -> list[int]:
+        """The pids of the processes that have more than one thread, as of the last scan."""
+        return [process.pid for process in self._processes.values() if process.stat.threads > 1]
 
     def close(self) -> None:
         """Lets go of every descriptor."""

@@ -15,7 +15,7 @@ def check(roots: Roots) -> list[Row]:
     """The rows of the section ``sources`` after two ticks; the second has what the first one only asked for."""
     reader = Reader(roots.proc)
     try:
-        sampler = Sampler(make_collectors(roots, reader, raise_descriptor_limit()), reader, read_boot_id(roots))
+        sampler = Sampler(make_collectors(roots, reader, raise_descriptor_limit()).every, reader, read_boot_id(roots))
         sampler.sample()
         time.sleep(SECOND_SAMPLE_S)
         return list(sampler.sample().rows("sources").values())

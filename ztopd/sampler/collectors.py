@@ -1,5 +1,7 @@
 """The list of collectors: the one place where a new one is added."""
 
+from dataclasses import dataclass
+
 from ztopd.collectors.blocking import BlockingReader
 from ztopd.collectors.cgroups import Cgroups
 from ztopd.collectors.cpus import Cpus
@@ -12,16 +14,24 @@ from ztopd.collectors.pressure import Pressure
 from ztopd.collectors.processes import Processes
 from ztopd.collectors.sensors import Sensors
 from ztopd.collectors.source import Collector, Roots
+from ztopd.collectors.threads import Threads
 
 
-def make_collectors(roots: Roots, reader: BlockingReader, kept_descriptors: int) -> tuple[Collector, ...]:
-    """Every collector, in the order in which a tick runs them.
+@dataclass(frozen=True, slots=True)
+class Collectors:
+    """``every`` one in the order in which a tick runs them, and those that somebody speaks to."""
 
-    The processes come first: the host's counts of tasks by state are made of their scan.
-    """
+    every: tuple[Collector, ...]
+    threads: Threads
+
+
+def make_collectors(roots: Roots, reader: BlockingReader, kept_descriptors: int) -> Collectors:
+    """The processes come first: the host's counts of tasks by state are made of their scan, the threads follow it."""
     processes = Processes(roots, reader, kept_descriptors)
-    return (
+    threads = Threads(roots, processes.with_several_threads)
+    every = (
         processes,
+        threads,
         Host(roots, processes.states),
         Cpus(roots),
         Memory(roots),
@@ -32,3 +42,4 @@ def make_collectors(roots: Roots, reader: BlockingReader, kept_descriptors: int)
         Sensors(roots),
         Cgroups(roots),
     )
+    return Collectors(every, threads)

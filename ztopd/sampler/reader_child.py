@@ -13,6 +13,7 @@ import msgpack
 from ztop_protocol.schema import MAX_TEXT_BYTES
 from ztopd.collectors.blocking import Argument, Question
 from ztopd.collectors.files import read
+from ztopd.privileges import drop_privileges
 
 
 def answer(proc: str, question: Question, argument: Argument) -> bytes:
@@ -28,18 +29,25 @@ def answer(proc: str, question: Question, argument: Argument) -> bytes:
 
 def main() -> None:
     """Answers until the parent closes the pipe."""
+    if problem := drop_privileges():
+        print(f"ztopd: reader: {problem}", file=sys.stderr)
     proc = sys.argv[1]
     unpacker = msgpack.Unpacker()
     while data := os.read(0, 1 << 16):
         unpacker.feed(data)
         for name, argument in unpacker:
+            content, reason = None, None
             try:
-                reply = (name, argument, answer(proc, Question(name), argument), None)
+                content = answer(proc, Question(name), argument)
             except (OSError, LookupError) as error:
-                reply = (name, argument, None, getattr(error, "strerror", None) or str(error))
-            waiting = memoryview(msgpack.packb(reply))
-            while waiting:
-                waiting = waiting[os.write(1, waiting) :]
+                reason = getattr(error, "strerror", None) or str(error)
+            waiting = memoryview(msgpack.packb((name, argument, content, reason)))
+            try:
+                while waiting:
+                    waiting = waiting[os.write(1, waiting) :]
+            except BrokenPipeError:
+                # the parent is gone
+                return
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from ztopd.collectors.host import read_boot_id
 from ztopd.collectors.source import Roots
+from ztopd.collectors.threads import Threads
 from ztopd.sampler.collectors import make_collectors
 from ztopd.sampler.pipe import FeedPipe
 from ztopd.sampler.reader import Reader
@@ -61,6 +62,8 @@ class _Server:
         self._backoff = SERVER_BACKOFF_S[0]
         self._not_before = 0.0
         self.pipe: FeedPipe | None = None
+        self.wishes_fd: int | None = None
+        """Each byte that comes here says that a client wants to see the threads of all processes."""
         self.pidfd: int | None = None
         self.is_over = False
         """A private server that ended: its client is gone, or it will start a new ztopd."""
@@ -69,18 +72,21 @@ class _Server:
         if self._child is not None or now < self._not_before or self.is_over:
             return
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        self.wishes_fd, wish_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         client_fd = self._private_fd if self._listening is None else self._listening.fileno()
         assert client_fd is not None
         command = [
             *(sys.executable, "-P", "-m", "ztopd.server", "--feed-fd", str(read_end)),
+            *("--wish-fd", str(wish_fd)),
             *("--private-fd" if self._listening is None else "--listen-fd", str(client_fd)),
             *("--interval-ns", str(round(self._settings.interval_seconds * 1e9)), "--sampler-pid", str(os.getpid())),
             *(("--group", self._settings.group) if self._settings.group else ()),
         ]
         self._child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, pass_fds=(read_end, client_fd), close_fds=True
+            command, stdin=subprocess.DEVNULL, pass_fds=(read_end, wish_fd, client_fd), close_fds=True
         )
         os.close(read_end)
+        os.close(wish_fd)
         if self._private_fd is not None:
             # held open here it would keep the client from noticing that the server died
             os.close(self._private_fd)
@@ -121,9 +127,10 @@ class _Server:
         if self.pipe is not None:
             self.pipe.close()
             self.pipe = None
-        if self.pidfd is not None:
-            os.close(self.pidfd)
-            self.pidfd = None
+        for descriptor in (self.pidfd, self.wishes_fd):
+            if descriptor is not None:
+                os.close(descriptor)
+        self.pidfd = self.wishes_fd = None
         return child
 
 
@@ -159,9 +166,10 @@ def run(settings: Settings, listening: socket.socket | None, private_fd: int | N
     reader = Reader(roots.proc)
     server = _Server(settings, listening, private_fd)
     server.start_if_due(time.monotonic())
-    sampler = Sampler(make_collectors(roots, reader, raise_descriptor_limit()), reader, read_boot_id(roots))
+    collectors = make_collectors(roots, reader, raise_descriptor_limit())
+    sampler = Sampler(collectors.every, reader, read_boot_id(roots))
     try:
-        _loop(settings, sampler, server, wake_read)
+        _loop(settings, sampler, server, collectors.threads, wake_read)
     finally:
         server.stop()
         reader.close()
@@ -172,7 +180,7 @@ def _wake(number: int, frame: FrameType | None) -> None:
     """The wake-up descriptor does the work: a handler must only be there."""
 
 
-def _loop(settings: Settings, sampler: Sampler, server: _Server, wake_read: int) -> None:
+def _loop(settings: Settings, sampler: Sampler, server: _Server, threads: Threads, wake_read: int) -> None:
     clock = _Clock(settings.interval_seconds, time.monotonic())
     while not server.is_over:
         now = time.monotonic()
@@ -184,8 +192,9 @@ def _loop(settings: Settings, sampler: Sampler, server: _Server, wake_read: int)
             continue
         poll = select.poll()
         poll.register(wake_read, select.POLLIN)
-        if server.pidfd is not None:
-            poll.register(server.pidfd, select.POLLIN)
+        for watched in (server.pidfd, server.wishes_fd):
+            if watched is not None:
+                poll.register(watched, select.POLLIN)
         if server.pipe is not None and server.pipe.has_waiting_bytes:
             poll.register(server.pipe.descriptor, select.POLLOUT)
         for descriptor, _ in poll.poll(max(0.0, clock.due - now) * 1000 + 1):
@@ -193,6 +202,11 @@ def _loop(settings: Settings, sampler: Sampler, server: _Server, wake_read: int)
                 numbers = os.read(wake_read, 64)
                 if signal.SIGTERM in numbers or signal.SIGINT in numbers:
                     return
+            elif descriptor == server.wishes_fd:
+                if os.read(descriptor, 64):
+                    threads.want(round(settings.interval_seconds * 1e9))
+                else:
+                    server.ended(time.monotonic())
             elif descriptor == server.pidfd:
                 server.ended(time.monotonic())
             elif server.pipe is not None and descriptor == server.pipe.descriptor:

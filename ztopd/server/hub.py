@@ -20,6 +20,8 @@ class Settings:
     group_gid: int | None = None
     """Members of this group see everything."""
     proc: str = "/proc"
+    wish_fd: int | None = None
+    """A byte written here, and the sampler reads the threads of all processes for a few seconds."""
 
 
 @dataclass(slots=True)
@@ -65,6 +67,15 @@ class Hub:
             self._has_two_frames.set()
         for follower in tuple(self.followers):
             follower.frame_arrived()
+
+    def want_threads(self) -> None:
+        """Tells the sampler that somebody follows the section ``threads``."""
+        if self.settings.wish_fd is not None:
+            try:
+                os.write(self.settings.wish_fd, b"t")
+            except (BlockingIOError, BrokenPipeError):
+                # as many wishes wait already as the pipe holds; or the feed's end will say that the sampler is gone
+                pass
 
     async def newest(self, at_most_seconds: float, *, with_previous: bool = False) -> FeedFrame | None:
         """The newest frame; waits for the first one, or for one before the newest. None: there is none yet."""

@@ -28,7 +28,7 @@ FIRST_FRAMES_SECONDS = 2.0
 """How long a request waits for the first frame, or ``top`` for the second one."""
 
 FRAME_SECTIONS: tuple[str, ...] = tuple(name for name in SECTIONS if name != "threads")
-"""The sections that frames have; threads are read on request."""
+"""The sections that frames have always; the threads of all processes are in them while somebody subscribes to it."""
 
 _PID, _START = (THREADS.position[name] for name in ("tid", "start_boottime_ns"))
 

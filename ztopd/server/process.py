@@ -12,7 +12,7 @@ from typing import BinaryIO
 from ztopd.feed import FeedDecoder
 from ztopd.server.hub import Hub, Settings
 from ztopd.server.listener import Listener
-from ztopd.server.privileges import drop_privileges
+from ztopd.privileges import drop_privileges
 
 _log = logging.getLogger("ztopd.server")
 
@@ -75,6 +75,7 @@ def main() -> int:
     logging.basicConfig(format="ztopd: server: %(levelname)s: %(message)s")
     parser = argparse.ArgumentParser("ztopd.server", description="Started by ztopd; not to be run by hand.")
     parser.add_argument("--feed-fd", type=int, required=True)
+    parser.add_argument("--wish-fd", type=int)
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--listen-fd", type=int)
     where.add_argument("--private-fd", type=int)
@@ -84,7 +85,7 @@ def main() -> int:
     options = parser.parse_args()
     if problem := drop_privileges():
         _log.warning("%s", problem)
-    settings = Settings(options.interval_ns, options.sampler_pid, _gid(options.group))
+    settings = Settings(options.interval_ns, options.sampler_pid, _gid(options.group), wish_fd=options.wish_fd)
     is_private = options.listen_fd is None
     feed = os.fdopen(options.feed_fd, "rb", buffering=0)
     with socket.socket(fileno=options.private_fd if is_private else options.listen_fd) as clients:

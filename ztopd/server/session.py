@@ -13,6 +13,7 @@ from ztop_protocol.connection import (
     pack_notification,
     pack_response,
 )
+from ztop_protocol.schema import SECTIONS
 from ztopd.server import arguments as read
 from ztopd.server.methods import FRAME_SECTIONS, METHODS, Client, pack
 from ztopd.server.published import Base
@@ -83,6 +84,8 @@ class Session:
         newest = self.client.hub.latest.newest
         assert newest is not None
         for subscription in self._subscriptions.values():
+            if "threads" in subscription.names:
+                self.client.hub.want_threads()
             base = subscription.base
             if base is not None and newest.seq // subscription.ticks <= base.seq // subscription.ticks:
                 continue
@@ -94,7 +97,7 @@ class Session:
 
     def _subscribe(self, arguments: Arguments) -> Subscription:
         ticks = read.integer(arguments, "interval", 1, 1, MAX_TICKS)
-        names = read.names(arguments, "sections", FRAME_SECTIONS, FRAME_SECTIONS)
+        names = read.names(arguments, "sections", SECTIONS, FRAME_SECTIONS)
         if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
             raise read.Refusal(
                 ErrorCode.LIMIT_REACHED, f"a connection may have {MAX_SUBSCRIPTIONS} subscriptions at a time"
@@ -104,6 +107,8 @@ class Session:
         self._subscriptions[subscription.id] = subscription
         self.client.hub.statistics.subscriptions += 1
         self.client.hub.followers.add(self)
+        if "threads" in names:
+            self.client.hub.want_threads()
         return subscription
 
     def _unsubscribe(self, arguments: Arguments) -> None:

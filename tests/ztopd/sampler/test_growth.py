@@ -68,7 +68,7 @@ def test_ten_thousand_ticks_do_not_grow(tmp_path: Path) -> None:
     shutil.copytree(proc / "1", proc / "4000", symlinks=True)
     reader = ImmediateReader(str(proc))
     sampler = Sampler(
-        make_collectors(Roots(str(proc), str(FIXTURE / "sys")), reader, 1000), reader, "boot", strict=True
+        make_collectors(Roots(str(proc), str(FIXTURE / "sys")), reader, 1000).every, reader, "boot", strict=True
     )  # fmt: skip
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)

@@ -41,8 +41,11 @@ def follow(messages: list[FeedFrame]) -> list[Frame]:
     decoder = FrameDecoder()
     for message in messages:
         head = {
-            "seq": message.seq, "time_ns": message.time_ns, "boottime_ns": message.boottime_ns, "boot_id": message.boot_id
-        }  # fmt: skip
+            "seq": message.seq,
+            "time_ns": message.time_ns,
+            "boottime_ns": message.boottime_ns,
+            "boot_id": message.boot_id,
+        }
         if message.base_seq is not None:
             delta = decoder.delta(
                 head

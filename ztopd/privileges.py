@@ -1,4 +1,4 @@
-"""Giving up every capability: this process parses strangers' bytes."""
+"""Giving up every capability: for the processes that parse strangers' bytes or may hang on strangers' servers."""
 
 import ctypes
 import struct
@@ -38,4 +38,4 @@ def _held() -> str | None:
         return f"/proc/self/status cannot be read: {error.strerror}"
     found = {name: int(fields.get(name.encode(), b"0"), 16) for name in wanted}
     wrong = [f"{name} {value:x}" for name, value in found.items() if value != wanted[name]]
-    return f"the server process could not give up all privileges: {', '.join(wrong)}" if wrong else None
+    return f"this process could not give up all privileges: {', '.join(wrong)}" if wrong else None
