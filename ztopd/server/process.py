@@ -10,9 +10,9 @@ import socket
 from typing import BinaryIO
 
 from ztopd.feed import FeedDecoder
+from ztopd.privileges import drop_privileges
 from ztopd.server.hub import Hub, Settings
 from ztopd.server.listener import Listener
-from ztopd.privileges import drop_privileges
 
 _log = logging.getLogger("ztopd.server")
 

@@ -377,15 +377,6 @@ def test_a_process_that_rests_keeps_the_clock_of_its_last_reading(
     assert table.row(child.pid) == row
 
 
-def test_hundreds_of_births_and_deaths_between_scans(table: Table) -> None:
-    for _ in range(3):
-        for _ in range(100):
-            subprocess.run(["/bin/true"], check=True)
-        table.scan()
-    assert table.sample.problem is None
-    assert table.cell(os.getpid(), "pid") == os.getpid()
-
-
 def test_stopped_processes_are_counted(table: Table, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
     child = start("/bin/sleep", "100")
     child.send_signal(signal.SIGSTOP)
