@@ -88,7 +88,7 @@ class Limits:
     chunk_bytes: int
 
 
-SERVER_LIMITS = Limits(message_bytes=64 << 10, array_length=1024, map_length=256, chunk_bytes=16 << 10)
+SERVER_LIMITS = Limits(message_bytes=64 << 10, array_length=256, map_length=256, chunk_bytes=16 << 10)
 """What a daemon accepts: requests are small."""
 
 CLIENT_LIMITS = Limits(message_bytes=4 * MAX_FRAME_BYTES, array_length=1 << 20, map_length=4096, chunk_bytes=1 << 20)

@@ -245,7 +245,7 @@ VIOLATIONS = {
     "four billion pairs": b"\x94\x00\x01\xa4ping\x91\xdf\xff\xff\xff\xff",
     "nested 5000 deep": b"\x94\x00\x01\xa4ping" + b"\x91" * 5000 + b"\xc0",
     "a long text": b"\x94\x00\x01\xdb\x00\x20\x00\x00" + b"x" * (1 << 20),
-    "many small lists": b"\x94\x00\x01\xa4ping\xdc\x03\xe8" + (b"\xdc\x03\xe8" + b"\x90" * 1000) * 500,
+    "many small lists": b"\x94\x00\x01\xa4ping\xdc\x01\x00" + (b"\xdc\x01\x00" + b"\x90" * 256) * 500,
     "an extension": b"\x94\x00\x01\xa4ping\xd4\x01\x00",
     "no message": msgpack.packb([3, 1, "ping", []]),
     "no list": msgpack.packb({"ping": 1}),
