@@ -20,6 +20,7 @@ from ztopd.sampler.tick import Sampler
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "laptop-6.8-hybrid"
 TICKS = 10_000
+FIRST_BORN = 20_000
 
 
 class Client:
@@ -54,10 +55,12 @@ def live_and_die(proc: Path, tick: int) -> None:
     fields[11] = b"%d" % tick
     stat.write_bytes(b"4000 (worker) " + b" ".join(fields))
     if tick % 10 == 0:
-        shutil.rmtree(proc / str(5000 + tick - 10), ignore_errors=True)
-        born = proc / str(5000 + tick)
+        shutil.rmtree(proc / str(FIRST_BORN + tick - 10), ignore_errors=True)
+        born = proc / str(FIRST_BORN + tick)
         shutil.copytree(FIXTURE / "proc" / "1", born, symlinks=True)
-        (born / "stat").write_bytes(b"%d (born) " % (5000 + tick) + b" ".join(fields))
+        (born / "stat").write_bytes(b"%d (born) " % (FIRST_BORN + tick) + b" ".join(fields))
+        # the kernel shows there the pid that it gave out last
+        (proc / "loadavg").write_bytes(b"0.00 0.00 0.00 1/100 %d\n" % (FIRST_BORN + tick))
 
 
 @pytest.mark.slow
@@ -95,6 +98,9 @@ def test_ten_thousand_ticks_do_not_grow(tmp_path: Path) -> None:
         pipe.close()
         os.close(read_end)
     assert client.frame.seq == TICKS
+    assert [key[0] for key in client.frame.rows("processes") if int(str(key[0])) >= FIRST_BORN] == [
+        FIRST_BORN + TICKS - 10
+    ]
     assert (
         client.frame.cell("processes", "comm", next(k for k in client.frame.rows("processes") if k[0] == 4000))
         == "worker"
