@@ -13,6 +13,7 @@ from typing import NoReturn
 from ztop_protocol.frame import Row
 from ztop_protocol.schema import SECTIONS, SourceState
 from ztop_protocol.version import VERSION
+from ztopd.collectors.source import Roots
 from ztopd.configuration import (
     DEFAULT_FILE,
     Configuration,
@@ -53,6 +54,12 @@ def _parser() -> _Parser:
     parser.add_argument("--config", metavar="FILE", help=f"a TOML file ({DEFAULT_FILE} if it is there)")
     parser.add_argument("--check", action="store_true", help="say what every source gives here and how to get the rest")
     parser.add_argument("--json", action="store_true", help="with --check: as JSON")
+    usual_roots = Roots()
+    mounts = parser.add_argument_group("where the kernel shows itself (for containers and tests)")
+    for name, usual in (("--proc", usual_roots.proc), ("--sys", usual_roots.sys)):
+        mounts.add_argument(
+            name, metavar="DIR", type=_folder, default=usual, help=f"{usual} of the machine to measure ({usual})"
+        )
     parser.add_argument("--private-fd", metavar="N", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"ztopd {VERSION}")
     return parser
@@ -67,6 +74,12 @@ def _seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(f"a number of seconds was expected, not {text!a}") from None
 
 
+def _folder(path: str) -> str:
+    if not os.path.isdir(path):
+        raise argparse.ArgumentTypeError(f"{path!a} is no directory")
+    return os.path.abspath(path)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs ztopd; returns the exit status."""
     options = _parser().parse_args(argv)
@@ -74,8 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _wrong("--json goes with --check")
     if options.private_fd is not None and (options.socket is not None or options.check):
         return _wrong("--private-fd goes with neither --socket nor --check")
+    roots = Roots(options.proc, options.sys)
     if options.check:
-        return _check(as_json=options.json)
+        return _check(roots, as_json=options.json)
     try:
         configuration = _configuration(options.config, is_private=options.private_fd is not None)
     except ConfigurationError as error:
@@ -84,6 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         configuration = replace(configuration, interval_seconds=options.interval)
     if options.socket is not None:
         configuration = replace(configuration, socket=options.socket)
+    configuration = replace(configuration, roots=roots)
     logging.basicConfig(format="ztopd: %(levelname)s: %(message)s")
     return _run(configuration, options.private_fd)
 
@@ -130,11 +145,10 @@ def _run(configuration: Configuration, private_fd: int | None) -> int:
         listening.close()
 
 
-def _check(*, as_json: bool) -> int:
-    from ztopd.collectors.source import Roots
+def _check(roots: Roots, *, as_json: bool) -> int:
     from ztopd.sampler.check import check
 
-    rows = check(Roots())
+    rows = check(roots)
     schema = SECTIONS["sources"]
     if as_json:
         _print(json.dumps([dict(zip(schema.names, row, strict=True)) for row in rows], indent=2))

@@ -2,8 +2,10 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from ztopd.collectors.source import Roots
 
 DEFAULT_FILE = "/etc/ztop/ztopd.toml"
 MIN_INTERVAL_SECONDS = 0.1
@@ -26,6 +28,8 @@ class Configuration:
     interval_seconds: float = DEFAULT_INTERVAL_SECONDS
     group: str | None = None
     """Members of this group see every process's I/O, executable and counters, as root does."""
+    roots: Roots = field(default_factory=Roots)
+    """Set by the options --proc and --sys; the file has no such keys."""
 
 
 def check_interval(seconds: float) -> float:

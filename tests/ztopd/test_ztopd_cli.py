@@ -19,6 +19,7 @@ import ztopd.sampler.check
 import ztopd.sampler.run
 from ztop_protocol.schema import SECTIONS
 from ztop_protocol.version import VERSION
+from ztopd.collectors.source import Roots
 from ztopd.configuration import Configuration
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +73,21 @@ def test_a_private_daemon_has_no_socket_and_no_system_file(runs: list[tuple[Any,
         assert runs == [(Configuration(None, 2.0), None, theirs.fileno())]
 
 
+def test_the_kernel_may_be_mounted_elsewhere(
+    runs: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    proc, sys_ = tmp_path / "proc", tmp_path / "sys"
+    proc.mkdir()
+    sys_.mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert status_of("--socket", str(tmp_path / "a.sock"), "--proc", "proc/", "--sys", str(sys_)) == 0
+    checked: list[Any] = []
+    monkeypatch.setattr(ztopd.sampler.check, "check", lambda roots: checked.append(roots) or [])
+    assert status_of("--check", "--proc", str(proc)) == 0
+    assert runs[0][0].roots == Roots(str(proc), str(sys_))
+    assert checked == [Roots(str(proc), "/sys")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -84,6 +100,8 @@ def test_a_private_daemon_has_no_socket_and_no_system_file(runs: list[tuple[Any,
         (["--json"], "--json goes with --check"),
         (["--private-fd", "5", "--check"], "--private-fd goes with"),
         (["--private-fd", "987654"], "987654 is no open descriptor"),
+        (["--proc", "/nonexistent\n"], r"'/nonexistent\n' is no directory"),
+        (["--sys", os.devnull], "'/dev/null' is no directory"),
         (["--config", "/nonexistent/z.toml"], "/nonexistent/z.toml cannot be read: No such file"),
     ],
 )

@@ -38,6 +38,8 @@ class Settings(Protocol):
     def interval_seconds(self) -> float: ...
     @property
     def group(self) -> str | None: ...
+    @property
+    def roots(self) -> Roots: ...
 
 
 def raise_descriptor_limit() -> int:
@@ -80,6 +82,7 @@ class _Server:
             *("--wish-fd", str(wish_fd)),
             *("--private-fd" if self._listening is None else "--listen-fd", str(client_fd)),
             *("--interval-ns", str(round(self._settings.interval_seconds * 1e9)), "--sampler-pid", str(os.getpid())),
+            *("--proc", self._settings.roots.proc),
             *(("--group", self._settings.group) if self._settings.group else ()),
         ]
         self._child = subprocess.Popen(
@@ -162,7 +165,7 @@ def run(settings: Settings, listening: socket.socket | None, private_fd: int | N
         signal.signal(number, _wake)
     # a pipe whose reader died is an error that we look at, not a death
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    roots = Roots()
+    roots = settings.roots
     reader = Reader(roots.proc)
     server = _Server(settings, listening, private_fd)
     server.start_if_due(time.monotonic())

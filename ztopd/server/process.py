@@ -82,10 +82,11 @@ def main() -> int:
     parser.add_argument("--interval-ns", type=int, required=True)
     parser.add_argument("--sampler-pid", type=int, required=True)
     parser.add_argument("--group", default="")
+    parser.add_argument("--proc", default="/proc")
     options = parser.parse_args()
     if problem := drop_privileges():
         _log.warning("%s", problem)
-    settings = Settings(options.interval_ns, options.sampler_pid, _gid(options.group), wish_fd=options.wish_fd)
+    settings = Settings(options.interval_ns, options.sampler_pid, _gid(options.group), options.proc, options.wish_fd)
     is_private = options.listen_fd is None
     feed = os.fdopen(options.feed_fd, "rb", buffering=0)
     with socket.socket(fileno=options.private_fd if is_private else options.listen_fd) as clients:
