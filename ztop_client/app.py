@@ -1,12 +1,27 @@
 """``ztop`` on a terminal: from the options to the running screen."""
 
+import os
 import sys
+from pathlib import Path
 
-from ztop_client.columns.processes import main_columns
+from ztop_client.columns.processes import tabs
+from ztop_client.glyphs import ASCII
 from ztop_client.options import Options
+from ztop_client.settings import (
+    Broken,
+    Settings,
+    asked_for,
+    load,
+    remembered,
+    save,
+    set_aside,
+    settings_of,
+    settings_path,
+)
 from ztop_client.sources.opening import open_source
-
-_HEADER_SECTIONS = frozenset({"host", "cpus", "memory"})
+from ztop_client.text import printable
+from ztop_client.users import own_user
+from ztop_client.view import View
 
 
 def run(options: Options) -> int:
@@ -17,17 +32,44 @@ def run(options: Options) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("ztop: the screen needs a terminal; ztop -b prints without one", file=sys.stderr)
         return 2
-    columns = main_columns()
-    names = [column.name for column in columns]
+    view = View(tabs(own_user()), ASCII)
+    names = list(dict.fromkeys(column.name for tab in view.tabs for column in tab.columns))
     if options.order is not None and options.order.column not in names:
         print(f"ztop: --sort: the screen shows no {options.order.column}, but {', '.join(names)}", file=sys.stderr)
         return 2
-    sections = sorted(_HEADER_SECTIONS.union(*(column.sections for column in columns)))
-    opened = open_source(options.socket_path, options.interval_seconds, sections)
+    path = settings_path(os.environ)
+    before, notice = (Settings(), None) if path is None else _remembered_before(path)
+    before.apply(view)
+    asked_for(options, view)
+    started = settings_of(view)
+    opened = open_source(options.socket_path, options.interval_seconds, sorted(view.sections))
     try:
         # urwid takes its time to import: by now the private ztopd is on its way
         from ztop_client.monitor import watch
 
-        return watch(opened.source, options, opened.ticks, opened.tick_ns / 1e9)
+        return watch(opened.source, view, opened.ticks, opened.tick_ns / 1e9, notice)
     finally:
         opened.source.close()
+        after = remembered(before, started, settings_of(view))
+        if path is not None and after != before:
+            _save(after, path)
+
+
+def _remembered_before(path: Path) -> tuple[Settings, str | None]:
+    """The settings, and what a person should know about them."""
+    try:
+        return load(path), None
+    except Broken as error:
+        try:
+            return Settings(), f"{path} was not understood: {error}. It is now {set_aside(path).name}."
+        except OSError as problem:
+            return Settings(), f"{path} was not understood: {error}. It cannot be set aside: {problem.strerror}."
+    except OSError as error:
+        return Settings(), f"{path} cannot be read: {error.strerror}."
+
+
+def _save(settings: Settings, path: Path) -> None:
+    try:
+        save(settings, path)
+    except OSError as error:
+        print(f"ztop: {printable(str(path))}: not saved: {error.strerror}", file=sys.stderr)

@@ -46,6 +46,7 @@ TABLE_STYLES: tuple[Style, ...] = (
     Style("program", "#e8edf2,bold", "white,bold", "bold"),
     Style("arguments", "#a9b4bf", "light gray"),
     Style("kernel", "#6c7a89", "dark gray"),
+    Style("thread", "#7fb08f", "dark green"),
     Style("branch", "#56687a", "dark cyan"),
     Style("tagged", "#f2cc60,bold", "yellow,bold", "bold,underline"),
 )

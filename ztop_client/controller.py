@@ -20,6 +20,7 @@ class Controller:
     """Acts on the view and the screen. What concerns the source, the terminal and the end is asked of the caller.
 
     ``change_interval`` is given the sign of the change and answers with a sentence about what holds now.
+    ``refresh`` makes the table anew: of the newest frame, or (False) of the one that is shown.
     """
 
     def __init__(
@@ -30,13 +31,14 @@ class Controller:
         *,
         quit: Callable[[], None],
         redraw: Callable[[], None],
-        resume: Callable[[], None],
+        refresh: Callable[[bool], None],
         change_interval: Callable[[int], str],
     ) -> None:
         self._view = view
         self._screen = screen
         self._glyphs = glyphs
-        self._resume = resume
+        self._refresh = refresh
+        self._withheld_said = False
         self._change_interval = change_interval
         self._search = ""
         self._acts: dict[Action, Callable[[], None]] = {
@@ -48,6 +50,7 @@ class Controller:
             Action.END: lambda: view.move(len(view.keys)),
             Action.LEFT: lambda: view.scroll_by(-_SCROLL_CELLS),
             Action.RIGHT: lambda: view.scroll_by(_SCROLL_CELLS),
+            Action.TAB: lambda: self.tab(view.place + 1),
             Action.HELP: lambda: screen.open(help_page(glyphs)),
             Action.QUIT: quit,
             Action.SORT_CPU: lambda: view.order_by("cpu_percent"),
@@ -63,6 +66,7 @@ class Controller:
             Action.FOLD_ALL: view.fold_all,
             Action.USER: self._open_user_menu,
             Action.KERNEL_THREADS: view.toggle_kernel_threads,
+            Action.THREADS: self._toggle_threads,
             Action.FULL_PATH: self._toggle_full_path,
             Action.FOLLOW: self._toggle_follow,
             Action.PAUSE: self._toggle_pause,
@@ -92,6 +96,24 @@ class Controller:
     def heading(self, column: Column) -> None:
         """Sorts by a column; once more inverts."""
         self._view.sort_by(column)
+
+    def tab(self, place: int) -> None:
+        """Shows a tab."""
+        self._view.show_tab(place)
+        self._refresh(False)
+        if not self._withheld_said and (sentence := self._withheld()):
+            self._withheld_said = True
+            self._say(sentence)
+
+    def _withheld(self) -> str | None:
+        """Why some rows of the tab have dashes."""
+        table = self._view.table
+        if table is None or not any("process_io" in column.sections for column in self._view.columns):
+            return None
+        shown = table.rows["process_io"]
+        if not shown or all(key in shown for key in table.frame.rows("processes")):
+            return None
+        return "Dashes: the kernel shows what a process reads and writes to its user and to root alone."
 
     def _say(self, sentence: str) -> None:
         self._screen.message = sentence
@@ -152,6 +174,10 @@ class Controller:
 
     # switches
 
+    def _toggle_threads(self) -> None:
+        self._view.threads = not self._view.threads
+        self._refresh(False)
+
     def _toggle_full_path(self) -> None:
         self._view.full_path = not self._view.full_path
 
@@ -163,7 +189,7 @@ class Controller:
         self._view.paused = not self._view.paused
         self._mark()
         if not self._view.paused:
-            self._resume()
+            self._refresh(True)
 
     def _mark(self) -> None:
         title, view = self._screen.title, self._view

@@ -19,6 +19,7 @@ class Action(StrEnum):
     END = "end"
     LEFT = "left"
     RIGHT = "right"
+    TAB = "next tab"
     HELP = "help"
     QUIT = "quit"
     SORT_CPU = "sort by CPU"
@@ -34,6 +35,7 @@ class Action(StrEnum):
     FOLD_ALL = "fold all"
     USER = "user"
     KERNEL_THREADS = "kernel threads"
+    THREADS = "threads"
     FULL_PATH = "full path"
     FOLLOW = "follow"
     PAUSE = "pause"
@@ -77,6 +79,7 @@ BINDINGS: tuple[Binding, ...] = (
     Binding(("end", "ctrl e"), Action.END, Group.MOVE, "to the last process"),
     Binding(("left",), Action.LEFT, Group.MOVE, "scroll the command line to the left"),
     Binding(("right",), Action.RIGHT, Group.MOVE, "scroll the command line to the right"),
+    Binding(("tab",), Action.TAB, Group.SHOW, "the next tab: Main, I/O"),
     Binding(("f3", "/"), Action.SEARCH, Group.MOVE, "search as you type; F3 again: the next one", "Search"),
     Binding(("f4", "\\"), Action.FILTER, Group.SHOW, "show only what contains a text; Esc clears it", "Filter"),
     Binding(("f5", "t"), Action.TREE, Group.SHOW, "tree of parents and children", "Tree"),
@@ -89,6 +92,7 @@ BINDINGS: tuple[Binding, ...] = (
     Binding(("N",), Action.SORT_PID, Group.ORDER, "sort by PID"),
     Binding(("I",), Action.INVERT, Group.ORDER, "invert the order"),
     Binding(("u",), Action.USER, Group.SHOW, "show one user's processes"),
+    Binding(("H",), Action.THREADS, Group.SHOW, "hide or show the threads of programs"),
     Binding(("K",), Action.KERNEL_THREADS, Group.SHOW, "hide or show kernel threads"),
     Binding(("p",), Action.FULL_PATH, Group.SHOW, "program with or without its path"),
     Binding(("F",), Action.FOLLOW, Group.MOVE, "the selection follows its process"),
@@ -114,7 +118,7 @@ def action_of(key: str) -> Action | None:
 
 _NAMES = {
     " ": "Space", "up": "↑", "down": "↓", "left": "←", "right": "→", "page up": "PgUp", "page down": "PgDn",
-    "home": "Home", "end": "End", "esc": "Esc",
+    "home": "Home", "end": "End", "esc": "Esc", "tab": "Tab", "enter": "Enter",
 }  # fmt: skip
 _ASCII_NAMES = {"up": "Up", "down": "Down", "left": "Left", "right": "Right"}
 

@@ -4,7 +4,6 @@ Nothing is drawn but for a reason: a frame, a key, a click, a resize, or the sec
 """
 
 import os
-import pwd
 import signal
 import time
 from types import FrameType
@@ -13,10 +12,8 @@ from typing import Any
 import urwid
 
 from ztop_client.columns.column import process_table
-from ztop_client.columns.processes import main_columns
 from ztop_client.controller import Controller
-from ztop_client.options import Options
-from ztop_client.sources.source import Source
+from ztop_client.sources.source import Pair, Source
 from ztop_client.terminal import Terminal, TerminalGone
 from ztop_client.view import View
 from ztop_client.widgets.header import Title
@@ -30,12 +27,13 @@ INTERVALS_TICKS = (1, 2, 3, 5, 10, 15, 30, 60)
 """What + and - choose from."""
 
 
-def watch(source: Source, options: Options, ticks: int = 1, tick_seconds: float = 1.0) -> int:
+def watch(source: Source, view: View, ticks: int = 1, tick_seconds: float = 1.0, notice: str | None = None) -> int:
     """Shows ``source`` on the terminal until the user quits; the exit status. Closes nothing.
 
-    A frame comes every ``ticks`` ticks of ``tick_seconds``.
+    A frame comes every ``ticks`` ticks of ``tick_seconds``. ``notice`` is said at first.
     """
-    monitor = Monitor(source, Terminal(), options, ticks, tick_seconds)
+    monitor = Monitor(source, Terminal(), view, ticks, tick_seconds)
+    monitor.say(notice)
     # what nohup ignores stays ignored: the terminal itself then says that it is gone
     taken = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
     signals = {number: signal.signal(number, _leave) for number in taken}
@@ -63,19 +61,17 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 class Monitor:
     """Everything that is on the screen, and what moves it."""
 
-    def __init__(self, source: Source, terminal: Terminal, options: Options, ticks: int, tick_seconds: float) -> None:
+    def __init__(self, source: Source, terminal: Terminal, view: View, ticks: int, tick_seconds: float) -> None:
         self._source = source
         self._terminal = terminal
         self._ticks = ticks
         self._tick_seconds = tick_seconds
+        self._shown: Pair | None = None
         self._watched: int | None = None
         self._alarm: Any = None
         self._late_after = time.monotonic() + _PATIENCE_SECONDS
-        self._view = View(
-            main_columns(_own_user()), terminal.glyphs, options.filter_text or "", options.uid, options.pids
-        )
-        if options.order is not None:
-            self._view.order_by(options.order.column)
+        self._view = view
+        view.glyphs = terminal.glyphs
         self._screen = Screen(self._view, Title(source.title), terminal.glyphs)
         self._screen.handler = Controller(
             self._view,
@@ -83,12 +79,16 @@ class Monitor:
             terminal.glyphs,
             quit=_quit,
             redraw=terminal.clear,
-            resume=self._show,
+            refresh=self._refresh,
             change_interval=self._change_interval,
         )
         self._loop = urwid.MainLoop(
             self._screen, screen=terminal, event_loop=urwid.SelectEventLoop(), handle_mouse=True
         )
+
+    def say(self, sentence: str | None) -> None:
+        """Shows a sentence until the next key."""
+        self._screen.message = sentence
 
     def run(self) -> None:
         """Runs until the user quits. Raises what ends it otherwise."""
@@ -108,11 +108,23 @@ class Monitor:
 
     def _show(self) -> None:
         """Puts the newest frame on the screen."""
-        pair = self._source.latest()
-        if pair is None:
-            return
-        self._view.show(process_table(pair.previous, pair.current, self._view.columns))
-        self._screen.show(pair.previous, pair.current)
+        self._shown = self._source.latest()
+        if self._shown is not None:
+            self._screen.show(self._shown.previous, self._shown.current)
+            self._retable()
+
+    def _refresh(self, newest: bool) -> None:
+        """The table once more: of the newest frame, or of the one that is shown, with the sections it needs now."""
+        self._source.set_sections(sorted(self._view.sections))
+        if newest:
+            self._show()
+        else:
+            self._retable()
+        self._follow_source()
+
+    def _retable(self) -> None:
+        if self._shown is not None:
+            self._view.show(process_table(self._shown.previous, self._shown.current, self._view.threads))
 
     def _follow_source(self) -> None:
         """After whatever may have changed the source's connection: its descriptor, the title, the next look at it."""
@@ -165,13 +177,6 @@ class Monitor:
             self._late_after = time.monotonic() + self._patience()
             self._follow_source()
         return f"Refreshed every {ticks * self._tick_seconds:g} s."
-
-
-def _own_user() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
 
 
 def _quit() -> None:

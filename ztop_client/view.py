@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ztop_client.columns.column import Column, ProcessTable
+from ztop_client.columns.column import Column, ProcessTable, Tab
 from ztop_client.formats import label_text
 from ztop_client.glyphs import Glyphs
 from ztop_client.tree import arranged
@@ -14,6 +14,8 @@ from ztop_protocol.schema import PROCESSES
 _USER = PROCESSES.position["user"]
 _UID = PROCESSES.position["effective_uid"]
 _KERNEL_THREAD = PROCESSES.position["kernel_thread"]
+METER_SECTIONS = frozenset({"host", "cpus", "memory"})
+"""What the title line and the meters are drawn from."""
 _PPID = PROCESSES.position["ppid"]
 
 
@@ -25,16 +27,18 @@ class View:
     its line of the screen while processes are sorted past it; with ``follow`` it stays with its process.
     """
 
-    columns: tuple[Column, ...]
+    tabs: tuple[Tab, ...]
     glyphs: Glyphs
     filter_text: str = ""
     uid: int | None = None
     """Only the processes of this effective uid."""
     pids: frozenset[int] = frozenset()
     """Only these processes."""
-    sort: Column = field(init=False)
-    descending: bool = True
+    place: int = 0
+    """Which of the tabs is shown."""
     kernel_threads: bool = False
+    threads: bool = False
+    """Threads are rows of their own; whoever makes the table reads this."""
     full_path: bool = False
     follow: bool = False
     tree: bool = False
@@ -50,8 +54,31 @@ class View:
     page: int = 1
     """Rows of the last :meth:`window`."""
 
-    def __post_init__(self) -> None:
-        self.sort = next((column for column in self.columns if column.name == "cpu_percent"), self.columns[0])
+    @property
+    def tab(self) -> Tab:
+        """The tab that is shown."""
+        return self.tabs[self.place]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Those of the tab."""
+        return self.tab.columns
+
+    @property
+    def sort(self) -> Column:
+        """The tab's sort column."""
+        return self.tab.sort
+
+    @property
+    def descending(self) -> bool:
+        """The tab's direction."""
+        return self.tab.descending
+
+    @property
+    def sections(self) -> frozenset[str]:
+        """The sections of a frame that the screen is drawn from."""
+        needed = METER_SECTIONS.union({"processes"}, *(column.sections for column in self.columns))
+        return needed | {"threads"} if self.threads else needed
 
     @property
     def selected(self) -> Key | None:
@@ -59,10 +86,13 @@ class View:
         return self.keys[self.cursor] if self.cursor < len(self.keys) else None
 
     def targets(self) -> list[Key]:
-        """What an action is for: the tagged rows, else the selected one."""
-        if self.tagged:
-            return sorted(self.tagged, key=lambda key: key[0])  # type: ignore[arg-type,return-value]
-        return [] if self.selected is None else [self.selected]
+        """What an action is for: the tagged rows, else the selected one; of threads, their processes."""
+        chosen = self.tagged or ([] if self.selected is None else [self.selected])
+        return sorted({self.process_of(key) for key in chosen}, key=lambda key: key[0])  # type: ignore[arg-type,return-value]
+
+    def process_of(self, key: Key) -> Key:
+        """The process that a row is of: itself, or the one whose thread it is."""
+        return key if self.table is None else self.table.process_of.get(key, key)
 
     def show(self, table: ProcessTable) -> None:
         """A new frame. Tags and folds of processes that ended go."""
@@ -76,13 +106,16 @@ class View:
         if self.table is None:
             return
         selected = self.selected
-        items = list(self.table.processes.items())
+        rows, process_of = self.table.processes, self.table.process_of
+        items = list(rows.items())
         for test in self._tests():
-            items = [item for item in items if test(item[1])]
+            # threads stay with their process
+            items = [
+                (key, row) for key, row in items if test(row) or (key in process_of and test(rows[process_of[key]]))
+            ]
         self.keys = ordered([key for key, _ in items], self.table, self.sort, self.descending)
         self.prefixes = {}
         if self.tree:
-            rows = self.table.processes
             self.keys, self.prefixes = arranged(self.keys, lambda key: rows[key][_PPID], self.folded, self.glyphs)
         if keep and selected is not None and selected in self.table.processes:
             self._select(selected)
@@ -136,21 +169,28 @@ class View:
         """The command lines to the left (positive) or to the right."""
         self.scroll = max(0, self.scroll + cells)
 
+    def show_tab(self, place: int) -> None:
+        """Shows a tab in its own order."""
+        self.place = place % len(self.tabs)
+        self._arrange(keep=True)
+
     def sort_by(self, column: Column) -> None:
-        """Sorts by ``column`` in its natural direction; once more inverts, as a click on a heading does."""
-        self.descending = not self.descending if column is self.sort else column.descending
-        self.sort = column
-        self._arrange(keep=self.follow)
+        """Sorts by a column of the tab in its natural direction; once more inverts, as a click on a heading does."""
+        if column is self.sort:
+            self.invert()
+        else:
+            self.order_by(column.name)
 
     def order_by(self, name: str) -> None:
-        """Sorts by the column of that name in its natural direction."""
-        column = next(column for column in self.columns if column.name == name)
-        self.sort, self.descending = column, column.descending
+        """Sorts by the column of that name in its natural direction; by one of another tab there."""
+        places = (self.place, *range(len(self.tabs)))
+        self.place = next(n for n in places if any(column.name == name for column in self.tabs[n].columns))
+        self.tab.order_by(name)
         self._arrange(keep=self.follow)
 
     def invert(self) -> None:
         """The other direction."""
-        self.descending = not self.descending
+        self.tab.descending = not self.tab.descending
         self._arrange(keep=self.follow)
 
     def filter_by(self, text: str) -> None:

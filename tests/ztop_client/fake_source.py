@@ -7,12 +7,14 @@ import argparse
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ztop_client.options import Options
+from ztop_client.columns.processes import tabs
+from ztop_client.glyphs import ASCII
 from ztop_client.sources.source import Pair, SourceStatus
+from ztop_client.view import View
 from ztop_protocol.frame import Cell, Frame, Row, Section
 from ztop_protocol.schema import SECTIONS, Kind
 
@@ -124,6 +126,7 @@ class FakeSource:
         self.reason: str | None = None
         self.maintained = 0
         self.intervals: list[int] = []
+        self.sections: list[tuple[str, ...]] = []
 
     def push(self, new: Frame | str) -> None:
         """A frame arrives, or the connection is lost for a reason."""
@@ -157,6 +160,9 @@ class FakeSource:
 
     def set_interval(self, ticks: int) -> None:
         self.intervals.append(ticks)
+
+    def set_sections(self, sections: Sequence[str]) -> None:
+        self.sections.append(tuple(sections))
 
     def call(self, method: str, arguments: Any = None) -> Any:
         raise NotImplementedError(method)
@@ -208,7 +214,7 @@ def main() -> int:
             time.sleep(options.interval)
 
     threading.Thread(target=feed, daemon=True).start()
-    return watch(source, Options())
+    return watch(source, View(tabs(), ASCII))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.ztop_client.fake_source import SECOND, busy_table, frame, process
 from ztop_client.colours import palette
 from ztop_client.columns.column import process_table
-from ztop_client.columns.processes import main_columns
+from ztop_client.columns.processes import tabs
 from ztop_client.glyphs import ASCII, UNICODE, UNICODE_MONO, Glyphs, glyphs_for
 from ztop_client.keys import ACTION_OF, BINDINGS, key_name
 from ztop_client.view import View
@@ -50,12 +50,12 @@ def utf8() -> None:
 
 
 def screen(glyphs: Glyphs, *frames: Frame, title: Title | None = None) -> Screen:
-    view = View(main_columns("alice"), glyphs)
+    view = View(tabs("alice"), glyphs)
     view.kernel_threads = view.full_path = True
     made = Screen(view, title or Title("a script"), glyphs)
     previous = None
     for current in frames:
-        view.show(process_table(previous, current, view.columns))
+        view.show(process_table(previous, current, view.threads))
         made.show(previous, current)
         previous = current
     return made
@@ -111,7 +111,7 @@ def test_hostile_text_stays_in_its_cells(glyphs: Glyphs, tree: bool, scroll: int
 @given(st.text(max_size=60), st.integers(0, 12), st.integers(1, 30))
 def test_any_text_is_drawn_in_exact_cells(text: str, start: int, width: int) -> None:
     urwid.set_encoding("utf-8")
-    line = draw(command_pieces("/bin/" + text, False, True), width, UNICODE, "text", start)
+    line = draw(command_pieces("/bin/" + text, True), width, UNICODE, "text", start)
     assert_exact([line], width, UNICODE)
 
 
@@ -165,19 +165,24 @@ def test_the_heading_marks_order_and_direction() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "kernel", "full", "expected"),
+    ("command", "full", "expected"),
     [
-        ("/usr/bin/vim a/b", False, True, [("path", "/usr/bin/"), ("program", "vim"), ("arguments", " a/b")]),
-        ("/usr/bin/vim a/b", False, False, [("program", "vim"), ("arguments", " a/b")]),
-        ("sshd: bob@pts/0", False, True, [("program", "sshd:"), ("arguments", " bob@pts/0")]),
-        ("kworker/0:1", True, True, [("kernel", "kworker/0:1")]),
-        (None, False, True, [("program", ""), ("arguments", "")]),
+        ("/usr/bin/vim a/b", True, [("path", "/usr/bin/"), ("program", "vim"), ("arguments", " a/b")]),
+        ("/usr/bin/vim a/b", False, [("program", "vim"), ("arguments", " a/b")]),
+        ("sshd: bob@pts/0", True, [("program", "sshd:"), ("arguments", " bob@pts/0")]),
+        (
+            "/usr/bin/python3.11 /srv/app.py --fast",
+            False,
+            [("program", "python3.11"), ("arguments", " /srv/"), ("program", "app.py"), ("arguments", " --fast")],
+        ),
+        ("python3 -m app", False, [("program", "python3"), ("arguments", " -m app")]),
+        (None, True, [("program", ""), ("arguments", "")]),
     ],
 )
 def test_the_program_is_told_from_its_arguments(
-    command: str | None, kernel: bool, full: bool, expected: list[tuple[str, str]]
+    command: str | None, full: bool, expected: list[tuple[str, str]]
 ) -> None:
-    assert command_pieces(command, kernel, full) == expected
+    assert command_pieces(command, full) == expected
 
 
 def test_an_unchanged_screen_is_the_same_canvas() -> None:

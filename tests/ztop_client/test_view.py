@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.ztop_client.fake_source import GIBIBYTE, SECOND, frame, process
 from ztop_client.columns.column import process_table
-from ztop_client.columns.processes import main_columns
+from ztop_client.columns.processes import tabs
 from ztop_client.glyphs import UNICODE
 from ztop_client.view import View
 from ztop_protocol.frame import Row
@@ -15,13 +15,13 @@ from ztop_protocol.frame import Row
 def shown(view: View, *rows: Row, seq: int = 2, before: tuple[Row, ...] = ()) -> View:
     """The view after a frame of ``rows``, a second after ``before``."""
     previous = frame(seq - 1, before or rows)
-    view.show(process_table(previous, frame(seq, rows), view.columns))
+    view.show(process_table(previous, frame(seq, rows), view.threads))
     return view
 
 
 @pytest.fixture
 def view() -> View:
-    made = View(main_columns("alice"), UNICODE)
+    made = View(tabs("alice"), UNICODE)
     made.kernel_threads = True
     return made
 
@@ -71,7 +71,7 @@ class TestOrder:
 
     @given(st.lists(st.tuples(st.integers(1, 99), st.none() | st.integers(0, 5)), unique_by=lambda pair: pair[0]))
     def test_every_row_is_there_once_in_any_order(self, pairs: list[tuple[int, int | None]]) -> None:
-        view = View(main_columns("alice"), UNICODE)
+        view = View(tabs("alice"), UNICODE)
         rows = [process(pid, rss_bytes=size, ppid=(pid * 7) % 50) for pid, size in pairs]
         shown(view, *rows)
         for column in view.columns:
@@ -160,7 +160,7 @@ class TestFilters:
         assert pids(shown(view, *FAMILY)) == [10, 30]
 
     def test_kernel_threads_are_hidden_until_asked_for(self) -> None:
-        view = shown(View(main_columns("alice"), UNICODE), *FAMILY)
+        view = shown(View(tabs("alice"), UNICODE), *FAMILY)
         assert 2 not in pids(view)
         view.toggle_kernel_threads()
         assert 2 in pids(view)

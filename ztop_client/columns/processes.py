@@ -1,15 +1,30 @@
-"""The columns of the process screen, in their order."""
+"""The tabs of the process screen: their columns, in their order."""
 
 from collections.abc import Callable
 
-from ztop_client.columns.column import Align, Attribute, Column, ProcessTable, Value, cell, memory_share, rate, total
-from ztop_client.formats import bytes_text, label_text, percent_text, time_text
+from ztop_client.columns.column import (
+    Align,
+    Attribute,
+    Column,
+    ProcessTable,
+    Tab,
+    Value,
+    cell,
+    memory_share,
+    rate,
+    rate_total,
+    tab,
+    total,
+)
+from ztop_client.formats import bytes_text, count_text, label_text, percent_text, time_text
 from ztop_protocol.frame import Cell, Key
 
 _PROCESSES = frozenset({"processes"})
 _WITH_MEMORY = frozenset({"processes", "memory"})
+_IO = frozenset({"processes", "process_io"})
 
 _GIBIBYTE = 1 << 30
+_MEBIBYTE = 1 << 20
 _STATES = {"R": "running", "D": "blocked", "T": "stopped", "t": "stopped", "Z": "zombie", "X": "zombie"}
 
 
@@ -34,6 +49,12 @@ def _size(value: Cell) -> str:
     if not value:
         return "dim"
     return "large" if float(value) >= _GIBIBYTE else "text"
+
+
+def _flow(value: Cell) -> str:
+    if not value:
+        return "dim"
+    return "warm" if float(value) >= _MEBIBYTE else "text"
 
 
 def _nice(value: Cell) -> str:
@@ -69,12 +90,31 @@ def _of(name: str) -> Value:
     return cell("processes", name)
 
 
-def main_columns(own_user: str = "") -> tuple[Column, ...]:
-    """The view Main. ``own_user`` is told apart in the column USER."""
+def tabs(own_user: str = "") -> tuple[Tab, ...]:
+    """What the key Tab switches between. ``own_user`` is told apart in the column USER."""
+    return (
+        tab("Main", main_columns(own_user), "cpu_percent"),
+        tab("I/O", io_columns(own_user), "io_bytes_per_second"),
+    )
+
+
+def _pid_and_user(own_user: str) -> tuple[Column, ...]:
     return (
         _column("pid", "PID", 7, _of("pid"), label_text, _always("pid"), "process id", descending=False),
         _column("user", "USER", 9, _of("user"), label_text, _user(own_user), "effective user",
                 align=Align.LEFT, descending=False),
+    )  # fmt: skip
+
+
+def _command() -> Column:
+    return _column("command_line", "Command", 0, command, label_text, _plain, "command line",
+                   align=Align.LEFT, descending=False)  # fmt: skip
+
+
+def main_columns(own_user: str = "") -> tuple[Column, ...]:
+    """The tab Main."""
+    return (
+        *_pid_and_user(own_user),
         _column("priority", "PRI", 3, _of("priority"), _priority_text, _always("dim"), "kernel priority",
                 descending=False),
         _column("nice", "NI", 3, _of("nice"), label_text, _nice, "nice value", descending=False),
@@ -89,9 +129,33 @@ def main_columns(own_user: str = "") -> tuple[Column, ...]:
                 "resident memory, of the machine's", sections=_WITH_MEMORY),
         _column("cpu_time_ns", "TIME+", 8, total("processes", "user_time_ns", "system_time_ns"), time_text, _plain,
                 "CPU time since it started"),
-        _column("command_line", "Command", 0, command, label_text, _plain, "command line",
-                align=Align.LEFT, descending=False),
+        _command(),
     )  # fmt: skip
+
+
+def io_columns(own_user: str = "") -> tuple[Column, ...]:
+    """The tab I/O. Of other users' processes the kernel tells root alone."""
+    return (
+        *_pid_and_user(own_user),
+        _flow_column("io_bytes", "DISK/s", 6, "bytes to and from disks, each second",
+                     rate_total("process_io", "io_read_bytes_per_second", "io_write_bytes_per_second")),
+        _flow_column("io_read_bytes", "READ/s", 6, "bytes from disks"),
+        _flow_column("io_write_bytes", "WRITE/s", 7, "bytes to disks"),
+        _flow_column("io_logical_read_bytes", "LREAD/s", 7, "bytes of reads: files, pipes, sockets, terminals"),
+        _flow_column("io_logical_write_bytes", "LWRITE/s", 8, "bytes of writes: files, pipes, sockets, terminals"),
+        _column("io_syscalls_per_second", "CALLS/s", 7,
+                rate_total("process_io", "io_read_syscalls_per_second", "io_write_syscalls_per_second"),
+                count_text, _heat(10_000, 100_000), "system calls that read or write", sections=_IO),
+        _column("block_io_delay_percent", "WAIT%", 5, rate("processes", "block_io_delay_percent"), percent_text,
+                _heat(10, 50), "time spent waiting for disks; needs kernel.task_delayacct=1"),
+        _column("swap_bytes", "SWAP", 5, _of("swap_bytes"), bytes_text, _size, "memory that is swapped out"),
+        _command(),
+    )  # fmt: skip
+
+
+def _flow_column(name: str, title: str, width: int, text: str, value: Value | None = None) -> Column:
+    name += "_per_second"
+    return _column(name, title, width, value or rate("process_io", name), bytes_text, _flow, text, sections=_IO)
 
 
 _command_line = cell("processes", "command_line")

@@ -8,6 +8,7 @@ from ztop_client.daemon import Daemon
 from ztop_client.sources.source import Pair, SourceStatus
 from ztop_protocol.codec import Wire
 from ztop_protocol.connection import Arguments
+from ztop_protocol.frame import Frame
 
 _RETRY_SECONDS = (0.25, 5.0)
 
@@ -21,6 +22,8 @@ class LiveSource:
         self._sections = sections
         self._channel: Channel | None = None
         self._pair: Pair | None = None
+        self._first: Frame | None = None
+        self._awaits_first = False
         self._status = SourceStatus(False, time.monotonic())
         self._retry_seconds = _RETRY_SECONDS[0]
         self._not_before = 0.0
@@ -70,11 +73,22 @@ class LiveSource:
     def set_interval(self, ticks: int) -> None:
         """A frame every so many ticks from now on."""
         self._ticks = ticks
+        self._subscribe(self._awaits_first or self._first is not None)
+
+    def set_sections(self, sections: Sequence[str]) -> None:
+        """Frames of these sections from now on."""
+        if self._sections is None or set(sections) != set(self._sections):
+            self._sections = sections
+            self._subscribe(True)
+
+    def _subscribe(self, other_sections: bool) -> None:
         if self._channel is not None:
             try:
-                self._channel.subscribe(ticks, self._sections)
+                self._channel.subscribe(self._ticks, self._sections)
             except DaemonUnreachable as error:
                 self._lost(error)
+            else:
+                self._first, self._awaits_first = None, other_sections
 
     def call(self, method: str, arguments: Arguments | None = None) -> Wire:
         """Asks the daemon."""
@@ -102,7 +116,16 @@ class LiveSource:
         frames = [] if self._channel is None else self._channel.frames()
         before = self._pair
         for frame in frames:
-            self._pair = Pair(None, frame) if self._pair is None else self._pair.followed_by(frame)
+            if self._pair is None:
+                self._pair = Pair(None, frame)
+            elif self._awaits_first:
+                # a subscription begins with the frame before the newest, and may be of other sections than the last
+                self._first, self._awaits_first = frame, False
+            elif self._first is not None:
+                self._pair = self._pair.renewed_by(self._first, frame)
+                self._first = None
+            else:
+                self._pair = self._pair.followed_by(frame)
         if frames:
             self._retry_seconds = _RETRY_SECONDS[0]
         return self._pair is not before
@@ -111,6 +134,7 @@ class LiveSource:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+        self._first, self._awaits_first = None, False
         now = time.monotonic()
         since = now if self._status.live else self._status.since_monotonic
         self._status = SourceStatus(False, since, self._daemon.last_words() or str(error))

@@ -1,5 +1,6 @@
 """What every source of frames offers, whatever is behind it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +39,19 @@ class Pair:
                 sections[name] = last
         return Pair(Frame(before.seq, before.time_ns, before.boottime_ns, before.boot_id, sections), frame)
 
+    def renewed_by(self, first: Frame, second: Frame) -> "Pair":
+        """The pair after a new subscription, which gave these two frames: their sections count, whatever had come."""
+        new = Pair(None, first).followed_by(second)
+        if new.previous is None or self.previous is None or self.current.boot_id != first.boot_id:
+            return new
+        previous = new.previous
+        # a section that is sampled seldom is the same in both
+        sections = {name: section for name, section in self.previous.sections.items() if name in second.sections}
+        sections |= previous.sections
+        return Pair(
+            Frame(previous.seq, previous.time_ns, previous.boottime_ns, previous.boot_id, sections), new.current
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
@@ -72,6 +86,9 @@ class Source(Protocol):
 
     def set_interval(self, ticks: int) -> None:
         """From now on a frame every so many ticks of the daemon."""
+
+    def set_sections(self, sections: Sequence[str]) -> None:
+        """From now on frames of these sections; what ``latest()`` gives has them when the daemon has answered."""
 
     def call(self, method: str, arguments: Arguments | None = None) -> Wire:
         """Asks the daemon, for at most two seconds; frames that arrive meanwhile are kept (look at ``latest()``).

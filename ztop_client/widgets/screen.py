@@ -30,6 +30,9 @@ class Handler(Protocol):
     def heading(self, column: Column) -> None:
         """A heading of the table was clicked."""
 
+    def tab(self, place: int) -> None:
+        """The name of a tab was clicked."""
+
 
 class Screen(urwid.Widget):
     """Draws what it was given last. Call :meth:`changed` after a change; until then the same canvas is handed out."""
@@ -148,8 +151,10 @@ class Screen(urwid.Widget):
     def _click(self, handler: Handler, size: tuple[int, int], x: int, y: int) -> None:
         top, height = self._table_place
         if y == top:
-            column = self._table.column_at(self.view, x)
-            if column is not None:
+            place, column = self._table.tab_at(self.view, x), self._table.column_at(x)
+            if place is not None:
+                handler.tab(place)
+            elif column is not None:
                 handler.heading(column)
         elif top < y < top + height:
             self.view.point(y - top - 1)

@@ -1,5 +1,6 @@
 """The process table: a line of headings and the visible rows, drawn cell by cell and remembered by value."""
 
+import re
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -15,7 +16,11 @@ _KERNEL_THREAD = PROCESSES.position["kernel_thread"]
 _REMEMBERED = 4096
 """A column's memory of drawn cells is emptied when it holds so many."""
 
-_CommandKey: TypeAlias = tuple[Cell, bool, str]
+_LEAST_COMMAND = 12
+"""On a screen that leaves fewer cells for the command line, a tab's last columns are left out."""
+
+_CommandKey: TypeAlias = tuple[Cell, str, str]
+"""Text, the style of a row that is no plain process, what is drawn before it."""
 
 
 class Table:
@@ -26,7 +31,10 @@ class Table:
 
     def __init__(self, glyphs: Glyphs) -> None:
         self._glyphs = glyphs
+        self._all_columns: tuple[Column, ...] = ()
+        self._width = 0
         self._columns: tuple[Column, ...] = ()
+        self._tabs_left: int | None = None
         self._cells: tuple[dict[Cell, Run], ...] = ()
         self._commands: dict[_CommandKey, Line] = {}
         self._command_state: tuple[int, int, bool] = (0, 0, True)
@@ -34,10 +42,11 @@ class Table:
 
     def lines(self, view: View, width: int, height: int) -> list[Line]:
         """The heading and ``height - 1`` rows, each ``width`` cells wide."""
-        if view.columns is not self._columns:
-            self._columns = view.columns
-            self._cells = tuple({} for _ in view.columns)
-        fixed = sum(column.width + 1 for column in view.columns if column.width)
+        if view.columns is not self._all_columns or width != self._width:
+            self._all_columns, self._width = view.columns, width
+            self._columns = fitting(view.columns, width)
+            self._cells = tuple({} for _ in self._columns)
+        fixed = _fixed_width(self._columns)
         state = (max(width - fixed, 0), view.scroll, view.full_path)
         if state != self._command_state or len(self._commands) > _REMEMBERED:
             self._command_state = state
@@ -52,18 +61,29 @@ class Table:
         lines += [blank] * (height - len(lines))
         return lines
 
-    def column_at(self, view: View, x: int) -> Column | None:
+    def column_at(self, x: int) -> Column | None:
         """The column whose heading is at the cell ``x``."""
         left = 0
-        for column in view.columns:
+        for column in self._columns:
             if not column.width or x < left + column.width + 1:
                 return column
             left += column.width + 1
         return None
 
+    def tab_at(self, view: View, x: int) -> int | None:
+        """The place of the tab whose name is at the cell ``x`` of the heading."""
+        if self._tabs_left is None:
+            return None
+        right = self._tabs_left
+        for place, tab in enumerate(view.tabs):
+            left, right = right, right + len(tab.name) + 2
+            if left <= x < right:
+                return place
+        return None
+
     def _heading(self, view: View, width: int) -> Line:
         pieces: list[Piece] = []
-        for column in view.columns:
+        for column in self._columns:
             sorted_by = column is view.sort
             mark = "" if not sorted_by else self._glyphs.descending if view.descending else self._glyphs.ascending
             title = column.title + mark
@@ -72,6 +92,14 @@ class Table:
             text = title if column.align is Align.LEFT else " " * missing + title
             text = text.ljust(column.width + 1)
             pieces.append(("heading_sort" if sorted_by else "heading", text))
+        tabs: list[Piece] = [
+            ("heading_sort", f"[{tab.name}]") if tab is view.tab else ("heading", f" {tab.name} ") for tab in view.tabs
+        ]
+        tabs_width = sum(len(text) for _, text in tabs)
+        room = width - sum(len(text) for _, text in pieces)
+        self._tabs_left = width - tabs_width if room > tabs_width else None
+        if self._tabs_left is not None:
+            pieces += [("heading", " " * (room - tabs_width)), *tabs]
         return draw(pieces, width, self._glyphs, "heading")
 
     def _row(self, view: View, key: Key, index: int, width: int) -> Line:
@@ -87,7 +115,7 @@ class Table:
             if run is None:
                 run = remembered[value] = self._cell(column, value)
             line.append(run)
-        if sum(column.width + 1 for column in self._columns if column.width) > width:
+        if _fixed_width(self._columns) > width:
             line = cut(line, 0, width)
         if key in view.tagged:
             line = [("tagged", charset, text) for _, charset, text in line]
@@ -105,24 +133,52 @@ class Table:
 
     def _command(self, view: View, key: Key, value: Cell) -> Line:
         assert view.table is not None
-        kernel_thread = bool(view.table.processes[key][_KERNEL_THREAD])
+        special = ""
+        if view.table.processes[key][_KERNEL_THREAD]:
+            special = "kernel"
+        elif key in view.table.process_of:
+            special = "thread"
         prefix = view.prefixes.get(key, "") if view.tree else ""
-        remembered = self._commands.get((value, kernel_thread, prefix))
+        remembered = self._commands.get((value, special, prefix))
         if remembered is None:
             width, scroll, full_path = self._command_state
-            pieces = [("branch", prefix), *command_pieces(value, kernel_thread, full_path)]
-            remembered = draw(pieces, width, self._glyphs, "text", scroll)
-            self._commands[value, kernel_thread, prefix] = remembered
+            pieces: Sequence[Piece] = [(special, str(value))] if special else command_pieces(value, full_path)
+            remembered = draw([("branch", prefix), *pieces], width, self._glyphs, "text", scroll)
+            self._commands[value, special, prefix] = remembered
         return remembered
 
 
-def command_pieces(value: Cell, kernel_thread: bool, full_path: bool) -> Sequence[Piece]:
-    """A command line in its parts: the program's folder, its name, the arguments."""
+def _fixed_width(columns: Sequence[Column]) -> int:
+    return sum(column.width + 1 for column in columns if column.width)
+
+
+def fitting(columns: tuple[Column, ...], width: int) -> tuple[Column, ...]:
+    """The columns that leave room for the last one, the command line: never fewer than the first six of them."""
+    *shown, last = columns
+    while len(shown) > 6 and _fixed_width(shown) + _LEAST_COMMAND > width:
+        shown.pop()
+    return (*shown, last)
+
+
+_INTERPRETER = re.compile(r"(?:python|perl|ruby|node|lua|php|java|tclsh|bash|dash|zsh|fish|ksh|sh)[\d.]*")
+
+
+def command_pieces(value: Cell, full_path: bool) -> Sequence[Piece]:
+    """A command line in its parts: the program's folder, its name, the arguments; of an interpreter, its script."""
     text = "" if value is None else str(value)
-    if kernel_thread:
-        return [("kernel", text)]
     program, space, arguments = text.partition(" ")
     # a title that a program gave itself ("sshd: user@pts/0") has no path, whatever slashes follow
     folder, slash, name = program.rpartition("/") if program.startswith(("/", "./", "../")) else ("", "", program)
-    pieces: list[Piece] = [("program", name), ("arguments", space + arguments)]
-    return [("path", folder + slash), *pieces] if full_path and slash else pieces
+    pieces: list[Piece] = [("program", name)]
+    if full_path and slash:
+        pieces.insert(0, ("path", folder + slash))
+    script, rest_space, rest = arguments.partition(" ")
+    if script and not script.startswith("-") and _INTERPRETER.fullmatch(name):
+        script_folder, script_slash, script_name = script.rpartition("/")
+        return [
+            *pieces,
+            ("arguments", space + script_folder + script_slash),
+            ("program", script_name),
+            ("arguments", rest_space + rest),
+        ]
+    return [*pieces, ("arguments", space + arguments)]
