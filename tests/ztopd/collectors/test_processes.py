@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
-from tests.ztopd.collectors.immediate_reader import ImmediateReader
 
+from tests.ztopd.collectors.immediate_reader import ImmediateReader
 from ztop_protocol.frame import Cell, Row
 from ztop_protocol.schema import MAX_TEXT_BYTES, PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES, SourceState
 from ztopd.collectors import processes as module
@@ -203,9 +203,13 @@ def test_an_exec_by_another_user_changes_the_owner(
     table: Table, start: Callable[..., "subprocess.Popen[bytes]"]
 ) -> None:
     child = start(
-        *python("import os, sys", "print('ready', flush=True); sys.stdin.readline()", "os.setgid(12345); os.setuid(12345)",
-                "os.execv('/bin/sleep', ['sleep', '100'])")
-    )  # fmt: skip
+        *python(
+            "import os, sys",
+            "print('ready', flush=True); sys.stdin.readline()",
+            "os.setgid(12345); os.setuid(12345)",
+            "os.execv('/bin/sleep', ['sleep', '100'])",
+        )
+    )
     ready(child)
     table.scan()
     assert child.stdin is not None
