@@ -15,7 +15,7 @@ from pathlib import Path
 from ztop_protocol.frame import Cell, Frame, Key
 from ztop_protocol.schema import PROCESSES
 
-_PROC = Path("/proc")
+PROC = Path("/proc")
 _NANOSECONDS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
@@ -31,6 +31,7 @@ class Target:
     start_boottime_ns: int
     name: str
     user: str
+    effective_uid: Cell
     boot_id: str
     pid_namespace: Cell
 
@@ -43,14 +44,14 @@ def target(frame: Frame, key: Key) -> Target:
     row = frame.rows("processes").get(key)
     if row is None:
         raise Refused(f"Process {key[0]} is gone.")
-    name, user = row[PROCESSES.position["comm"]], row[PROCESSES.position["user"]]
+    name, user, uid = (row[PROCESSES.position[name]] for name in ("comm", "user", "effective_uid"))
     return Target(
-        *(int(key[0] or 0), int(key[1] or 0), str(name), str(user)),
+        *(int(key[0] or 0), int(key[1] or 0), str(name), str(uid if user is None else user), uid),
         *(frame.boot_id, frame.cell("host", "pid_namespace")),
     )
 
 
-def send_signal(target: Target, signal_number: int, proc: Path = _PROC) -> None:
+def send_signal(target: Target, signal_number: int, proc: Path = PROC) -> None:
     """Signals the process. Raises :exc:`Refused`."""
     with held(target, proc) as descriptor:
         try:
@@ -64,7 +65,7 @@ def send_signal(target: Target, signal_number: int, proc: Path = _PROC) -> None:
 
 
 @contextmanager
-def held(target: Target, proc: Path = _PROC) -> Iterator[int]:
+def held(target: Target, proc: Path = PROC) -> Iterator[int]:
     """A pidfd of the very process. Raises :exc:`Refused` if it is not there, or not here."""
     _check_machine(target, proc)
     try:

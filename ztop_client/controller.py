@@ -1,14 +1,13 @@
 """What the keys do: from an action of the table of keys to the view, a dialog, or an act on a process."""
 
-import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from ztop_client.actions import Refused, Target, send_signal, signals, target
+from ztop_client.acting import Acting
 from ztop_client.columns.column import Column
 from ztop_client.glyphs import Glyphs
 from ztop_client.keys import Action, action_of
 from ztop_client.view import View
-from ztop_client.widgets.dialogs import Choice, Menu, Question
+from ztop_client.widgets.dialogs import Choice, Menu
 from ztop_client.widgets.footer import Prompt
 from ztop_client.widgets.help import help_page
 from ztop_client.widgets.screen import Screen
@@ -41,6 +40,7 @@ class Controller:
         self._withheld_said = False
         self._change_interval = change_interval
         self._search = ""
+        acting = Acting(view, screen)
         self._acts: dict[Action, Callable[[], None]] = {
             Action.UP: lambda: view.move(-1),
             Action.DOWN: lambda: view.move(1),
@@ -75,7 +75,11 @@ class Controller:
             Action.TAG: view.tag,
             Action.TAG_CHILDREN: view.tag_descendants,
             Action.UNTAG: view.untag,
-            Action.SIGNAL: self._open_signal_menu,
+            Action.SIGNAL: acting.signal,
+            Action.HIGHER_PRIORITY: lambda: acting.nice(-1),
+            Action.LOWER_PRIORITY: lambda: acting.nice(1),
+            Action.IO_PRIORITY: acting.io_priority,
+            Action.AFFINITY: acting.affinity,
             Action.CANCEL: self._cancel,
             Action.REDRAW: redraw,
         }
@@ -195,38 +199,3 @@ class Controller:
         title, view = self._screen.title, self._view
         marks = (*(("PAUSED",) if view.paused else ()), *(("FOLLOW",) if view.follow else ()))
         self._screen.title = type(title)(title.source, title.lost, marks)
-
-    # signals
-
-    def _open_signal_menu(self) -> None:
-        """The processes are fixed now: what happens on the screen meanwhile changes nothing about them."""
-        if self._view.table is None:
-            return
-        try:
-            targets = [target(self._view.table.frame, key) for key in self._view.targets()]
-        except Refused as refusal:
-            self._say(str(refusal))
-            return
-        if not targets:
-            return
-        offered = signals()
-        choices = [Choice(f"{number:2d} {name}", number) for name, number in offered]
-        chosen = next(place for place, (_, number) in enumerate(offered) if number == signal.SIGTERM)
-        title = f"Signal to {targets[0] if len(targets) == 1 else f'{len(targets)} processes'}"
-        self._screen.open(Menu(title, choices, chosen, lambda number: self._confirm(number, targets)))
-
-    def _confirm(self, number: int, targets: Sequence[Target]) -> None:
-        name = signal.Signals(number).name
-        lines = [f"Send {name} to:", *(f"  {target}" for target in targets)]
-        self._screen.open(Question("Sure?", lines, lambda: self._send(number, targets)))
-
-    def _send(self, number: int, targets: Sequence[Target]) -> None:
-        refusals: list[str] = []
-        for one in targets:
-            try:
-                send_signal(one, number)
-            except Refused as refusal:
-                refusals.append(str(refusal))
-        name, hit = signal.Signals(number).name, len(targets) - len(refusals)
-        sent = f"{name} sent to {targets[0] if len(targets) == 1 else f'{hit} processes'}."
-        self._say(" ".join([*([sent] if hit else []), *refusals]))

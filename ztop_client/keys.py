@@ -45,6 +45,10 @@ class Action(StrEnum):
     TAG_CHILDREN = "tag with children"
     UNTAG = "untag"
     SIGNAL = "signal"
+    HIGHER_PRIORITY = "higher priority"
+    LOWER_PRIORITY = "lower priority"
+    IO_PRIORITY = "I/O priority"
+    AFFINITY = "affinity"
     CANCEL = "cancel"
     REDRAW = "redraw"
 
@@ -102,6 +106,10 @@ BINDINGS: tuple[Binding, ...] = (
     Binding((" ",), Action.TAG, Group.ACT, "tag the process"),
     Binding(("c",), Action.TAG_CHILDREN, Group.ACT, "tag the process and its descendants"),
     Binding(("U",), Action.UNTAG, Group.ACT, "untag everything"),
+    Binding(("f7", "]"), Action.HIGHER_PRIORITY, Group.ACT, "higher priority: nice - 1 (root only)", "Nice-"),
+    Binding(("f8", "["), Action.LOWER_PRIORITY, Group.ACT, "lower priority: nice + 1", "Nice+"),
+    Binding(("i",), Action.IO_PRIORITY, Group.ACT, "set the I/O priority"),
+    Binding(("a",), Action.AFFINITY, Group.ACT, "choose the CPUs that it may run on"),
     Binding(("f9", "k"), Action.SIGNAL, Group.ACT, "send a signal to the tagged, or to the selected", "Kill"),
     Binding(("esc",), Action.CANCEL, Group.SHOW, "leave a dialog, clear the filter"),
     Binding(("ctrl l",), Action.REDRAW, Group.SHOW, "draw the whole screen again"),

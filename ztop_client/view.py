@@ -1,6 +1,6 @@
 """What a person is looking at: order, filter, selection, tags, tree. Pure: no terminal, no source."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from ztop_client.columns.column import Column, ProcessTable, Tab
@@ -87,8 +87,11 @@ class View:
 
     def targets(self) -> list[Key]:
         """What an action is for: the tagged rows, else the selected one; of threads, their processes."""
-        chosen = self.tagged or ([] if self.selected is None else [self.selected])
-        return sorted({self.process_of(key) for key in chosen}, key=lambda key: key[0])  # type: ignore[arg-type,return-value]
+        return sorted({self.process_of(key) for key in self.chosen()}, key=lambda key: key[0])  # type: ignore[arg-type,return-value]
+
+    def chosen(self) -> Collection[Key]:
+        """The tagged rows, else the selected one."""
+        return self.tagged or ([] if self.selected is None else [self.selected])
 
     def process_of(self, key: Key) -> Key:
         """The process that a row is of: itself, or the one whose thread it is."""

@@ -137,14 +137,14 @@ def io_columns(own_user: str = "") -> tuple[Column, ...]:
     """The tab I/O. Of other users' processes the kernel tells root alone."""
     return (
         *_pid_and_user(own_user),
-        _flow_column("io_bytes", "DISK/s", 6, "bytes to and from disks, each second",
-                     rate_total("process_io", "io_read_bytes_per_second", "io_write_bytes_per_second")),
-        _flow_column("io_read_bytes", "READ/s", 6, "bytes from disks"),
-        _flow_column("io_write_bytes", "WRITE/s", 7, "bytes to disks"),
-        _flow_column("io_logical_read_bytes", "LREAD/s", 7, "bytes of reads: files, pipes, sockets, terminals"),
-        _flow_column("io_logical_write_bytes", "LWRITE/s", 8, "bytes of writes: files, pipes, sockets, terminals"),
-        _column("io_syscalls_per_second", "CALLS/s", 7,
-                rate_total("process_io", "io_read_syscalls_per_second", "io_write_syscalls_per_second"),
+        _flow_column("io_bytes", "DISK/s", 6, "bytes from and to disks", "io_read_bytes", "io_write_bytes"),
+        _flow_column("io_read_bytes", "READ/s", 6, "bytes from disks", "io_read_bytes"),
+        _flow_column("io_write_bytes", "WRITE/s", 7, "bytes to disks", "io_write_bytes"),
+        _flow_column("io_logical_read_bytes", "LREAD/s", 7, "bytes read, from disks, caches, pipes and sockets",
+                     "io_logical_read_bytes"),
+        _flow_column("io_logical_write_bytes", "LWRITE/s", 8, "bytes written, to files, pipes and sockets",
+                     "io_logical_write_bytes"),
+        _column("io_syscalls_per_second", "CALLS/s", 7, _io_rate("io_read_syscalls", "io_write_syscalls"),
                 count_text, _heat(10_000, 100_000), "system calls that read or write", sections=_IO),
         _column("block_io_delay_percent", "WAIT%", 5, rate("processes", "block_io_delay_percent"), percent_text,
                 _heat(10, 50), "time spent waiting for disks; needs kernel.task_delayacct=1"),
@@ -153,11 +153,27 @@ def io_columns(own_user: str = "") -> tuple[Column, ...]:
     )  # fmt: skip
 
 
-def _flow_column(name: str, title: str, width: int, text: str, value: Value | None = None) -> Column:
-    name += "_per_second"
-    return _column(name, title, width, value or rate("process_io", name), bytes_text, _flow, text, sections=_IO)
+def _flow_column(name: str, title: str, width: int, text: str, *counters: str) -> Column:
+    return _column(f"{name}_per_second", title, width, _io_rate(*counters), bytes_text, _flow, text, sections=_IO)
 
 
+def _io_rate(*counters: str) -> Value:
+    """The growth of counters of the section ``process_io``, each second.
+
+    What is readable and was not read since the last frame is of a process that did not run: it did nothing.
+    """
+    growth = rate_total("process_io", *(f"{counter}_per_second" for counter in counters))
+
+    def value(table: ProcessTable, key: Key) -> Cell:
+        result = growth(table, key)
+        if result is None and key in table.rows["process_io"] and _cpu_percent(table, key) == 0:
+            return 0.0
+        return result
+
+    return value
+
+
+_cpu_percent = rate("processes", "cpu_percent")
 _command_line = cell("processes", "command_line")
 _comm = cell("processes", "comm")
 

@@ -26,9 +26,10 @@ class Dialog(Protocol):
         """The wheel was turned."""
 
 
-def _frame(
+def framed(
     title: str, rows: Sequence[Sequence[Piece]], inner: int, glyphs: Glyphs, foot: str = "", selected: int | None = None
 ) -> list[Line]:
+    """The rows in a box whose inside is ``inner`` cells wide, and a cell of margin at each side."""
     top_left, top_right, bottom_left, bottom_right, across, down = tuple(glyphs.box)
     title = f" {glyphs.showable(title)} "
     head = [("box", top_left + across), ("box_title", title), ("box", across * (inner + 1 - cells(title)) + top_right)]
@@ -79,7 +80,7 @@ class Menu(Generic[T]):
             self._top = self._place - self._page + 1
         shown = self._choices[self._top : self._top + self._page]
         rows = [[("box_text", choice.label)] for choice in shown]
-        return _frame(self._title, rows, inner, glyphs, "Enter: choose  Esc: leave", self._place - self._top)
+        return framed(self._title, rows, inner, glyphs, "Enter: choose  Esc: leave", self._place - self._top)
 
     def key(self, key: str) -> bool:
         last = len(self._choices) - 1
@@ -145,7 +146,7 @@ class Question:
         rows += [[], [("box_danger", "y"), ("box_text", " or Enter: yes   "), ("box_key", "n"), ("box_text", " no")]]
         rows = rows[: max(height - 2, 1)]
         self._buttons = len(rows)
-        return _frame(self._title, rows, inner, glyphs)
+        return framed(self._title, rows, inner, glyphs)
 
     def key(self, key: str) -> bool:
         if key in ("y", "Y", "enter"):
@@ -179,7 +180,7 @@ class Page:
         self._move(0)
         more = self._page < len(self._rows)
         foot = "arrows: scroll  Esc: leave" if more else "Esc: leave"
-        return _frame(self._title, self._rows[self._top : self._top + self._page], inner, glyphs, foot)
+        return framed(self._title, self._rows[self._top : self._top + self._page], inner, glyphs, foot)
 
     def key(self, key: str) -> bool:
         last = len(self._rows)

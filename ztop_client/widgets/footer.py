@@ -65,6 +65,13 @@ class Prompt:
         return draw(pieces, width, glyphs, "prompt")
 
 
-def message_line(text: str, width: int, glyphs: Glyphs) -> Line:
-    """One sentence."""
-    return draw([("message", f" {text}")], width, glyphs, "message")
+def message_lines(text: str, width: int, glyphs: Glyphs) -> list[Line]:
+    """A few sentences, on as many lines as they need; at most four."""
+    words, lines = glyphs.showable(text).split(" "), [""]
+    for word in words:
+        longer = f"{lines[-1]} {word}"
+        if cells(longer) > width and lines[-1]:
+            lines.append(f" {word}")
+        else:
+            lines[-1] = longer
+    return [draw([("message", line)], width, glyphs, "message") for line in lines[:4]]

@@ -10,7 +10,7 @@ from ztop_client.keys import Action
 from ztop_client.view import View
 from ztop_client.widgets.canvas import Line, LinesCanvas, cells, overlay, solid
 from ztop_client.widgets.dialogs import Dialog
-from ztop_client.widgets.footer import Prompt, button_at, button_bar, message_line
+from ztop_client.widgets.footer import Prompt, button_at, button_bar, message_lines
 from ztop_client.widgets.header import Meters, Title, title_line
 from ztop_client.widgets.table import Table
 from ztop_protocol.frame import Frame
@@ -78,12 +78,11 @@ class Screen(urwid.Widget):
         if height >= 4:
             lines.append(title_line(self._frame, self.title, width, self._glyphs))
         lines += self._meter_lines(width, height)
-        foot = 1 if height >= 6 or self.prompt is not None or self.message is not None else 0
-        table_height = height - len(lines) - foot
+        foot = self._foot(width) if height >= 6 or self.prompt is not None or self.message is not None else []
+        table_height = height - len(lines) - len(foot)
         self._table_place = (len(lines), table_height)
         lines += self._table.lines(self.view, width, table_height)
-        if foot:
-            lines.append(self._foot(width))
+        lines += foot
         if self._dialogs:
             self._draw_dialog(lines, width, height)
         return LinesCanvas([solid(line) for line in lines[:height]], width)
@@ -95,12 +94,12 @@ class Screen(urwid.Widget):
             self._header = ((width, most), self._meters.lines(width, most))
         return self._header[1]
 
-    def _foot(self, width: int) -> Line:
+    def _foot(self, width: int) -> list[Line]:
         if self.prompt is not None:
-            return self.prompt.line(width, self._glyphs)
+            return [self.prompt.line(width, self._glyphs)]
         if self.message is not None:
-            return message_line(self.message, width, self._glyphs)
-        return button_bar(width, self._glyphs)
+            return message_lines(self.message, width, self._glyphs)
+        return [button_bar(width, self._glyphs)]
 
     def _draw_dialog(self, lines: list[Line], width: int, height: int) -> None:
         if width < 8 or height < 3:
