@@ -1,0 +1,38 @@
+"""The real daemon for the tests of this folder."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.real_daemon import Daemon
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that other users can look into, as pytest's own cannot."""
+    with tempfile.TemporaryDirectory(prefix="ztop-") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def start(folder: Path) -> Iterator[Callable[..., Daemon]]:
+    """Starts daemons; afterwards nothing that they started is left."""
+    daemons: list[Daemon] = []
+
+    def make(*arguments: str, **how: object) -> Daemon:
+        daemons.append(Daemon(folder / f"{len(daemons)}.sock", *arguments, **how))  # type: ignore[arg-type]
+        return daemons[-1]
+
+    yield make
+    for daemon in daemons:
+        daemon.stop()
+
+
+@pytest.fixture
+def daemon(start: Callable[..., Daemon]) -> Daemon:
+    """One that makes a frame every 0.2 s."""
+    return start()
