@@ -10,6 +10,13 @@ import pytest
 from tests.end_to_end.real_daemon import Daemon
 
 
+@pytest.fixture(autouse=True)
+def _nobodys_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What whoever runs the tests has chosen plays no part, and is not changed."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("ZTOP_SOCKET", raising=False)
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that other users can look into, as pytest's own cannot."""
@@ -36,3 +43,9 @@ def start(folder: Path) -> Iterator[Callable[..., Daemon]]:
 def daemon(start: Callable[..., Daemon]) -> Daemon:
     """One that makes a frame every 0.2 s."""
     return start()
+
+
+@pytest.fixture
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    """Whether what is found is to become what is expected."""
+    return bool(request.config.getoption("--update-golden"))

@@ -15,7 +15,7 @@ import pytest
 
 from ztop_client import DaemonUnreachable, Session, connect
 from ztop_client.daemon import SocketDaemon
-from ztop_protocol.frame import Frame, Key
+from ztop_protocol.frame import Frame
 
 SECONDS = 20.0
 """How long anything may take on a busy machine."""
@@ -94,9 +94,9 @@ class Daemon:
         """Ends it. Fails unless it ends well, with everything that it started. Returns what it logged."""
         self.family()
         if self.process.poll() is None:
-            # unshare leaves SIGTERM to its child
+            # not unshare, which has it in its command line too
             for process in [psutil.Process(self.process.pid), *self.family()]:
-                if "ztopd" in process.cmdline():
+                if process.cmdline()[:4] == [sys.executable, "-P", "-W", "error"]:
                     process.send_signal(signal.SIGTERM)
         errors = self.errors()
         assert "Traceback" not in errors
@@ -162,9 +162,11 @@ def pids(frame: Frame, section: str) -> set[object]:
 
 
 def cells_of(frame: Frame, pid: int, *names: str) -> tuple[object, ...]:
-    """The cells of a process's row."""
-    key: Key = next(key for key in frame.rows("processes") if key[0] == pid)
-    return tuple(frame.cell("processes", name, key) for name in names)
+    """The cells of a process's row; None for all of them where it has none."""
+    for key in frame.rows("processes"):
+        if key[0] == pid:
+            return tuple(frame.cell("processes", name, key) for name in names)
+    return (None,) * len(names)
 
 
 def frame_where(session: Session, condition: Callable[[Frame], bool]) -> Frame:

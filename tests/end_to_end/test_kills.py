@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -111,7 +112,7 @@ def test_the_reader(daemon: Daemon) -> None:
         next(frames)
         first.kill()
         times = [next(frames).boottime_ns for _ in range(5)]
-        assert max(later - earlier for earlier, later in zip(times, times[1:], strict=False)) < 1_000_000_000
+        assert max(later - earlier for earlier, later in pairwise(times)) < 1_000_000_000
         with subprocess.Popen([sys.executable, "-S", "-c", "input()", "look"], stdin=subprocess.PIPE) as child:
             # it is started again after a pause, with what was asked meanwhile
             frame = frame_where(
