@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ztop_client.actions import Refused, Target, send_signal, signals, target
+from ztop_client.keys import Action
 from ztop_client.scheduling import (
     IO_PRIORITIES,
     IoPriority,
@@ -50,7 +51,7 @@ class _Chosen:
 
 
 class Acting:
-    """The acts, each on the tagged processes, or on the selected one, or on ``keys``."""
+    """The acts, each on ``keys``; by default on the tagged processes, or on the selected one."""
 
     def __init__(self, view: View, screen: Screen) -> None:
         self._view = view
@@ -76,9 +77,9 @@ class Acting:
 
         self._screen.open(Menu(f"Signal to {chosen}", choices, place, picked))
 
-    def nice(self, change: int) -> None:
+    def nice(self, change: int, keys: Sequence[Key] | None = None) -> None:
         """A nice value up or down: of one process at once."""
-        chosen = self._chosen(None)
+        chosen = self._chosen(keys)
         if chosen is None:
             return
         act = _Act(
@@ -91,9 +92,9 @@ class Acting:
         else:
             self._run(chosen, act)
 
-    def io_priority(self) -> None:
+    def io_priority(self, keys: Sequence[Key] | None = None) -> None:
         """A menu of I/O priorities."""
-        chosen = self._chosen(None)
+        chosen = self._chosen(keys)
         if chosen is None:
             return
         try:
@@ -113,9 +114,9 @@ class Acting:
 
         self._screen.open(Menu(f"I/O priority of {chosen}", choices, place, picked))
 
-    def affinity(self) -> None:
+    def affinity(self, keys: Sequence[Key] | None = None) -> None:
         """A list of the CPUs, to be ticked."""
-        chosen = self._chosen(None)
+        chosen = self._chosen(keys)
         if chosen is None or self._view.table is None:
             return
         try:
@@ -139,6 +140,20 @@ class Acting:
             self._ask_if_needed(chosen, _Act(f"Run on CPU {text} only:", f"CPU {text}:", change))
 
         self._screen.open(Checklist(f"CPUs of {chosen}", [(str(cpu), cpu) for cpu in cpus], now, picked))
+
+    def act(self, action: Action, keys: Sequence[Key] | None = None) -> None:
+        """The act that a key means."""
+        match action:
+            case Action.SIGNAL:
+                self.signal(keys)
+            case Action.HIGHER_PRIORITY:
+                self.nice(-1, keys)
+            case Action.LOWER_PRIORITY:
+                self.nice(1, keys)
+            case Action.IO_PRIORITY:
+                self.io_priority(keys)
+            case Action.AFFINITY:
+                self.affinity(keys)
 
     def _chosen(self, keys: Sequence[Key] | None) -> _Chosen | None:
         if self._view.table is None:

@@ -82,6 +82,19 @@ def held(target: Target, proc: Path = PROC) -> Iterator[int]:
         os.close(descriptor)
 
 
+def check_still(target: Target, descriptor: int) -> None:
+    """After something was done by number: the process held is there still, so the number was nobody else's.
+
+    Raises :exc:`Refused`.
+    """
+    try:
+        signal.pidfd_send_signal(descriptor, 0)
+    except ProcessLookupError:
+        raise Refused(f"{target} ended meanwhile.") from None
+    except PermissionError:
+        pass
+
+
 def _check_machine(target: Target, proc: Path) -> None:
     try:
         boot_id = (proc / "sys/kernel/random/boot_id").read_text("ascii").strip()

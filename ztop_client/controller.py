@@ -1,16 +1,24 @@
 """What the keys do: from an action of the table of keys to the view, a dialog, or an act on a process."""
 
 from collections.abc import Callable
+from functools import partial
 
 from ztop_client.acting import Acting
+from ztop_client.actions import Refused, Target
+from ztop_client.actions import target as target_of
 from ztop_client.columns.column import Column
 from ztop_client.glyphs import Glyphs
-from ztop_client.keys import Action, action_of
+from ztop_client.inspection import Part
+from ztop_client.inspector import Done
+from ztop_client.keys import ACTS_ON_PROCESSES, Action, action_of
+from ztop_client.process_page import ThreadReader
 from ztop_client.view import View
 from ztop_client.widgets.dialogs import Choice, Menu
 from ztop_client.widgets.footer import Prompt
 from ztop_client.widgets.help import help_page
+from ztop_client.widgets.process_page import Chapter, ProcessPage
 from ztop_client.widgets.screen import Screen
+from ztop_protocol.frame import Key
 
 _SCROLL_CELLS = 8
 
@@ -31,16 +39,20 @@ class Controller:
         quit: Callable[[], None],
         redraw: Callable[[], None],
         refresh: Callable[[bool], None],
+        read_threads: ThreadReader,
+        ask: Callable[[Target, Part, Done], None],
         change_interval: Callable[[int], str],
     ) -> None:
         self._view = view
         self._screen = screen
         self._glyphs = glyphs
         self._refresh = refresh
+        self._read_threads = read_threads
+        self._ask = ask
         self._withheld_said = False
         self._change_interval = change_interval
         self._search = ""
-        acting = Acting(view, screen)
+        self._acting = Acting(view, screen)
         self._acts: dict[Action, Callable[[], None]] = {
             Action.UP: lambda: view.move(-1),
             Action.DOWN: lambda: view.move(1),
@@ -75,18 +87,16 @@ class Controller:
             Action.TAG: view.tag,
             Action.TAG_CHILDREN: view.tag_descendants,
             Action.UNTAG: view.untag,
-            Action.SIGNAL: acting.signal,
-            Action.HIGHER_PRIORITY: lambda: acting.nice(-1),
-            Action.LOWER_PRIORITY: lambda: acting.nice(1),
-            Action.IO_PRIORITY: acting.io_priority,
-            Action.AFFINITY: acting.affinity,
+            **{action: partial(self._acting.act, action) for action in ACTS_ON_PROCESSES},
+            Action.PROCESS: lambda: self._open_page(Chapter.OVERVIEW),
+            Action.FILES: lambda: self._open_page(Chapter.FILES),
+            Action.ENVIRONMENT: lambda: self._open_page(Chapter.ENVIRONMENT),
             Action.CANCEL: self._cancel,
             Action.REDRAW: redraw,
         }
 
     def key(self, key: str) -> None:
         """A key that no dialog took."""
-        self._screen.message = None
         if self._screen.prompt is not None and self._prompt_key(self._screen.prompt, key):
             return
         action = action_of(key)
@@ -175,6 +185,43 @@ class Controller:
         uids = [choice.value for choice in choices]
         chosen = uids.index(self._view.uid) if self._view.uid in uids else 0
         self._screen.open(Menu("Processes of", choices, chosen, self._view.show_user))
+
+    # the page of a process
+
+    def _open_page(self, chapter: Chapter) -> None:
+        view = self._view
+        if view.table is None or view.selected is None:
+            return
+        key = view.process_of(view.selected)
+        try:
+            target = target_of(view.table.frame, key)
+        except Refused as refusal:
+            self._say(str(refusal))
+            return
+        view.page_open = True
+        self._refresh(False)
+        self._screen.open(
+            ProcessPage(
+                target,
+                key,
+                chapter,
+                table=lambda: view.table,
+                read_threads=self._read_threads,
+                ask=self._ask,
+                act=self._act_on_page,
+                closed=self._page_closed,
+            )
+        )
+
+    def _act_on_page(self, action: Action, key: Key) -> None:
+        if action is Action.HELP:
+            self._screen.open(help_page(self._glyphs))
+        else:
+            self._acting.act(action, [key])
+
+    def _page_closed(self) -> None:
+        self._view.page_open = False
+        self._refresh(False)
 
     # switches
 

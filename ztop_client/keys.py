@@ -49,6 +49,9 @@ class Action(StrEnum):
     LOWER_PRIORITY = "lower priority"
     IO_PRIORITY = "I/O priority"
     AFFINITY = "affinity"
+    PROCESS = "process"
+    ENVIRONMENT = "environment"
+    FILES = "files"
     CANCEL = "cancel"
     REDRAW = "redraw"
 
@@ -103,6 +106,9 @@ BINDINGS: tuple[Binding, ...] = (
     Binding(("Z",), Action.PAUSE, Group.SHOW, "pause: keep what is on the screen"),
     Binding(("+",), Action.FASTER, Group.SHOW, "refresh faster"),
     Binding(("-",), Action.SLOWER, Group.SHOW, "refresh slower"),
+    Binding(("enter",), Action.PROCESS, Group.SHOW, "all about the process: facts, family, threads"),
+    Binding(("l",), Action.FILES, Group.SHOW, "the files that the process has open"),
+    Binding(("e",), Action.ENVIRONMENT, Group.SHOW, "the environment of the process"),
     Binding((" ",), Action.TAG, Group.ACT, "tag the process"),
     Binding(("c",), Action.TAG_CHILDREN, Group.ACT, "tag the process and its descendants"),
     Binding(("U",), Action.UNTAG, Group.ACT, "untag everything"),
@@ -117,6 +123,12 @@ BINDINGS: tuple[Binding, ...] = (
 )
 
 ACTION_OF: dict[str, Action] = {key: binding.action for binding in BINDINGS for key in binding.keys}
+
+
+ACTS_ON_PROCESSES = frozenset(
+    {Action.SIGNAL, Action.HIGHER_PRIORITY, Action.LOWER_PRIORITY, Action.IO_PRIORITY, Action.AFFINITY}
+)
+"""What is done to processes; on the page of one, to that one."""
 
 
 def action_of(key: str) -> Action | None:

@@ -6,18 +6,24 @@ Nothing is drawn but for a reason: a frame, a key, a click, a resize, or the sec
 import os
 import signal
 import time
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
 import urwid
 
+from ztop_client.actions import Target
 from ztop_client.columns.column import process_table
 from ztop_client.controller import Controller
+from ztop_client.inspection import Block, Part
+from ztop_client.inspector import Done, Inspector
 from ztop_client.sources.source import Pair, Source
 from ztop_client.terminal import Terminal, TerminalGone
 from ztop_client.view import View
 from ztop_client.widgets.header import Title
 from ztop_client.widgets.screen import Screen
+from ztop_protocol.codec import FrameDecoder
+from ztop_protocol.frame import Frame, Key
 
 MAINTAIN_SECONDS = 0.25
 """How often a source that is not connected is asked to try again."""
@@ -73,6 +79,10 @@ class Monitor:
         self._view = view
         view.glyphs = terminal.glyphs
         self._screen = Screen(self._view, Title(source.title), terminal.glyphs)
+        self._loop = urwid.MainLoop(
+            self._screen, screen=terminal, event_loop=urwid.SelectEventLoop(), handle_mouse=True
+        )
+        self._inspector = Inspector(self._loop)
         self._screen.handler = Controller(
             self._view,
             self._screen,
@@ -80,10 +90,9 @@ class Monitor:
             quit=_quit,
             redraw=terminal.clear,
             refresh=self._refresh,
+            read_threads=self._read_threads,
+            ask=self._ask,
             change_interval=self._change_interval,
-        )
-        self._loop = urwid.MainLoop(
-            self._screen, screen=terminal, event_loop=urwid.SelectEventLoop(), handle_mouse=True
         )
 
     def say(self, sentence: str | None) -> None:
@@ -125,6 +134,18 @@ class Monitor:
     def _retable(self) -> None:
         if self._shown is not None:
             self._view.show(process_table(self._shown.previous, self._shown.current, self._view.threads))
+
+    def _read_threads(self, process: Key) -> Frame:
+        pid, start = process
+        answer = self._source.call("threads", {"pid": pid, "start_boottime_ns": start})
+        return FrameDecoder().frame(answer)
+
+    def _ask(self, target: Target, part: Part, done: Done) -> None:
+        def answered(blocks: Sequence[Block]) -> None:
+            done(blocks)
+            self._screen.changed()
+
+        self._inspector.ask(target, part, answered)
 
     def _follow_source(self) -> None:
         """After whatever may have changed the source's connection: its descriptor, the title, the next look at it."""

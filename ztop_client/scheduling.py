@@ -5,14 +5,13 @@ take numbers, so the number is checked to mean the very process before and after
 """
 
 import os
-import signal
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from ztop_client.actions import PROC, Refused, Target, held
+from ztop_client.actions import PROC, Refused, Target, check_still, held
 
 NICE_RANGE = (-20, 19)
 
@@ -116,13 +115,7 @@ def _held_by_number(target: Target, proc: Path) -> Iterator[None]:
     """Around system calls that take a pid. Raises :exc:`Refused`, also where it ended meanwhile."""
     with held(target, proc) as descriptor:
         yield
-        try:
-            # there still, so all the while its pid was nobody else's
-            signal.pidfd_send_signal(descriptor, 0)
-        except ProcessLookupError:
-            raise Refused(f"{target} ended meanwhile.") from None
-        except PermissionError:
-            pass
+        check_still(target, descriptor)
 
 
 def _for_every_thread(target: Target, proc: Path, apply: Callable[[int], None], own_reason: str) -> None:

@@ -16,6 +16,8 @@ _UID = PROCESSES.position["effective_uid"]
 _KERNEL_THREAD = PROCESSES.position["kernel_thread"]
 METER_SECTIONS = frozenset({"host", "cpus", "memory"})
 """What the title line and the meters are drawn from."""
+PAGE_SECTIONS = frozenset({"process_io", "process_executables"})
+"""What the page of a process is drawn from, beside the processes."""
 _PPID = PROCESSES.position["ppid"]
 
 
@@ -43,6 +45,8 @@ class View:
     follow: bool = False
     tree: bool = False
     paused: bool = False
+    page_open: bool = False
+    """The page of a process is open."""
     folded: set[Key] = field(default_factory=set)
     tagged: set[Key] = field(default_factory=set)
     table: ProcessTable | None = None
@@ -78,6 +82,8 @@ class View:
     def sections(self) -> frozenset[str]:
         """The sections of a frame that the screen is drawn from."""
         needed = METER_SECTIONS.union({"processes"}, *(column.sections for column in self.columns))
+        if self.page_open:
+            needed |= PAGE_SECTIONS
         return needed | {"threads"} if self.threads else needed
 
     @property

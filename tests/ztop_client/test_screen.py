@@ -387,4 +387,14 @@ class TestSource:
 
 def test_the_bottom_bar_is_made_of_the_keys() -> None:
     text = b"".join(run[2] for run in button_bar(80, UNICODE)).decode()
-    assert text.split() == ["F1Help", "F3Search", "F4Filter", "F5Tree", "F6Sort", "F9Kill", "F10Quit"]
+    assert text.split() == [
+        "F1Help",
+        "F3Search",
+        "F4Filter",
+        "F5Tree",
+        "F6Sort",
+        "F7Nice-",
+        "F8Nice+",
+        "F9Kill",
+        "F10Quit",
+    ]

@@ -30,7 +30,7 @@ def button_at(x: int) -> Binding | None:
 
 
 def _label(binding: Binding) -> str:
-    return f"{binding.button} ".ljust(7)
+    return f"{binding.button} ".ljust(6)
 
 
 @dataclass(slots=True)

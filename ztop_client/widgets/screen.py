@@ -84,7 +84,7 @@ class Screen(urwid.Widget):
         lines += self._table.lines(self.view, width, table_height)
         lines += foot
         if self._dialogs:
-            self._draw_dialog(lines, width, height)
+            self._draw_dialog(lines, width, height - len(foot))
         return LinesCanvas([solid(line) for line in lines[:height]], width)
 
     def _meter_lines(self, width: int, height: int) -> list[Line]:
@@ -111,6 +111,7 @@ class Screen(urwid.Widget):
         overlay(lines, box, left, top, box_width, width)
 
     def keypress(self, size: tuple[int, int], key: str) -> str | None:  # type: ignore[override]
+        self.message = None
         if self._dialogs:
             dialog = self._dialogs[-1]
             self._keep(dialog, dialog.key(key))
@@ -130,7 +131,7 @@ class Screen(urwid.Widget):
             return False
         wheel = {4: -_WHEEL_LINES, 5: _WHEEL_LINES}.get(button)
         if self._dialogs:
-            self._dialog_mouse(wheel, button, x, y)
+            self._dialog_mouse(wheel, button, x, y, size[1])
         elif wheel is not None:
             self.view.roll(wheel)
         elif button == 1:
@@ -138,12 +139,14 @@ class Screen(urwid.Widget):
         self.changed()
         return True
 
-    def _dialog_mouse(self, wheel: int | None, button: int, x: int, y: int) -> None:
+    def _dialog_mouse(self, wheel: int | None, button: int, x: int, y: int, lines: int) -> None:
         dialog = self._dialogs[-1]
         left, top, width, height = self._box_place
         inside = left <= x < left + width and top <= y < top + height
         if wheel is not None:
             self._keep(dialog, dialog.roll(wheel))
+        elif button == 1 and y == lines - 1 and not inside and (binding := button_at(x)) is not None:
+            self._keep(dialog, dialog.key(binding.keys[0]))
         elif button == 1:
             self._keep(dialog, inside and dialog.click(x - left, y - top))
 
