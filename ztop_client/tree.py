@@ -14,35 +14,32 @@ def arranged(
     A process whose parent is not among ``keys`` is a root. What is below a folded one is left out.
     """
     by_pid = {key[0]: key for key in keys}
-    children: dict[Key, list[Key]] = {}
+    children: dict[Cell, list[Key]] = {}
     roots: list[Key] = []
     for key in keys:
         parent = by_pid.get(parent_of(key))
         # a pid that was taken over since is no parent
         if parent is None or (parent[1], parent[0]) >= (key[1], key[0]):
             roots.append(key)
+        elif parent[0] in children:
+            children[parent[0]].append(key)
         else:
-            children.setdefault(parent, []).append(key)
+            children[parent[0]] = [key]
     order: list[Key] = []
     prefixes: dict[Key, str] = {}
     # key, what is drawn before it, what its children's lines begin with
-    waiting: list[tuple[Key, str, str]] = [(key, "", "") for key in reversed(roots)]
+    waiting = [(key, "", "") for key in reversed(roots)]
     while waiting:
         key, branch, trunk = waiting.pop()
-        below = children.pop(key, ())
-        is_folded = bool(below) and key in folded
-        prefixes[key] = branch + (glyphs.folded if is_folded else "")
         order.append(key)
-        if is_folded:
+        prefixes[key] = branch
+        below = children.pop(key[0], None)
+        if below is None:
             continue
-        last = len(below) - 1
-        for place in range(last, -1, -1):
-            end = place == last
-            waiting.append(
-                (
-                    below[place],
-                    trunk + (glyphs.last_branch if end else glyphs.branch),
-                    trunk + ("   " if end else glyphs.trunk),
-                )
-            )
+        if key in folded:
+            prefixes[key] = branch + glyphs.folded
+            continue
+        waiting.append((below[-1], trunk + glyphs.last_branch, trunk + "   "))
+        branch, trunk = trunk + glyphs.branch, trunk + glyphs.trunk
+        waiting += [(child, branch, trunk) for child in below[-2::-1]]
     return order, prefixes

@@ -147,6 +147,8 @@ def unpack(data: bytes, at_most: int = MAX_FRAME_BYTES) -> Wire:
 
 _Types: TypeAlias = frozenset[type]
 _ANY: _Types = frozenset((int, float, str, bool, type(None)))
+_MOST_REMEMBERED = 256
+"""Combinations of types that were found good: a daemon sends few, a peer that means harm may send many."""
 
 
 def _cell_types(column: Column) -> _Types:
@@ -176,12 +178,20 @@ class SectionDecoder:
             raise Malformed(f"section {schema.name}: its key is not {', '.join(schema.names[: schema.key_length])}")
         self._places = [schema.position.get(name, -1) for name in self.columns]
         self._types = [_ANY if place < 0 else _cell_types(schema.columns[place]) for place in self._places]
+        self._good_rows: set[tuple[type, ...]] = set()
+        self._good_changes: dict[tuple[type, ...], set[tuple[Cell, ...]]] = {}
 
     def row(self, cells: Wire) -> Row:
         """One row in this version's columns."""
         if not isinstance(cells, list) or len(cells) != len(self.columns):
             raise Malformed(f"section {self._schema.name}: a row does not have {len(self.columns)} cells")
-        row = self._cells(cells, self._types)
+        types = tuple(map(type, cells))
+        if types in self._good_rows:
+            row = tuple(cells)
+        else:
+            row = self._cells(cells, self._types)
+            if types == tuple(map(type, row)) and len(self._good_rows) < _MOST_REMEMBERED:
+                self._good_rows.add(types)
         if self._same:
             return row
         here: list[Cell] = [None] * len(self._schema.names)
@@ -201,23 +211,30 @@ class SectionDecoder:
         start = self._schema.key_length
         if not isinstance(cells, list) or len(cells) < start or (len(cells) - start) % 2:
             raise Malformed(f"section {self._schema.name}: a changed row is not a key and pairs")
-        types = self._types[:start]
-        for place in cells[start::2]:
-            if type(place) is not int or not start <= place < len(self.columns):
-                raise Malformed(f"section {self._schema.name}: there is no column at such a position")
-            types += (_ANY, self._types[place])
-        flat = self._cells(cells, types)
+        places, types = tuple(cells[start::2]), tuple(map(type, cells))
+        flat: tuple[Cell, ...]
+        good = self._good_changes.get(types)
+        # types that were found good: the positions are integers
+        if good is not None and places in good:
+            flat = tuple(cells)
+        else:
+            allowed = self._types[:start]
+            for place in places:
+                if type(place) is not int or not start <= place < len(self.columns):
+                    raise Malformed(f"section {self._schema.name}: there is no column at such a position")
+                allowed += (_ANY, self._types[place])
+            flat = self._cells(cells, allowed)
+            if types == tuple(map(type, flat)) and len(self._good_changes) < _MOST_REMEMBERED:
+                good = self._good_changes.setdefault(types, set())
+                if len(good) < _MOST_REMEMBERED:
+                    good.add(places)
         if self._same:
             return flat
         pairs = ((self._places[flat[at]], flat[at + 1]) for at in range(start, len(flat), 2))  # type: ignore[index]
         return (*flat[:start], *(cell for pair in pairs if pair[0] >= 0 for cell in pair))
 
     def _cells(self, cells: list[Wire], types: Sequence[_Types]) -> Row:
-        for cell, allowed in zip(cells, types, strict=False):
-            if type(cell) not in allowed:
-                break
-        else:
-            return tuple(cells)
+        """The cells with bytes as text. Raises :exc:`Malformed` where one is of no type that its column has."""
         fixed = [cell.decode("utf-8", "surrogateescape") if isinstance(cell, bytes) else cell for cell in cells]
         for cell, allowed in zip(fixed, types, strict=False):
             if type(cell) not in allowed:

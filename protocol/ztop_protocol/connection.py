@@ -183,15 +183,18 @@ def _message(value: Wire) -> Message:
     raise ProtocolViolation("neither request, response nor notification")
 
 
+_SCALARS = frozenset((type(None), bool, int, float, str, bytes))
+
+
 def _too_deep(value: Wire) -> bool:
     level = [value]
     for _ in range(MAX_DEPTH):
         inner: list[Wire] = []
         for item in level:
-            if isinstance(item, list):
-                inner += [part for part in item if isinstance(part, (list, dict))]
-            else:
-                inner += [part for part in item.values() if isinstance(part, (list, dict))]
+            parts = item if type(item) is list else item.values()
+            # thousands of flat rows make up a frame
+            if not _SCALARS.issuperset(map(type, parts)):
+                inner += [part for part in parts if isinstance(part, (list, dict))]
         if not inner:
             return False
         level = inner

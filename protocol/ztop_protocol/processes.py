@@ -6,6 +6,7 @@ may see them; elsewhere their cells are None.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from ztop_protocol.frame import Cell, Frame, Key, Row
 from ztop_protocol.rates import RATES, memory_percent, rates
@@ -65,16 +66,27 @@ def position(name: str) -> int:
         raise UnknownColumn(name) from None
 
 
-_TEXT_COLUMNS = tuple(POSITION[name] for name in ("comm", "command_line", "user"))
+_texts = itemgetter(*(POSITION[name] for name in ("comm", "command_line", "user")))
+_MOST_REMEMBERED = 32768
 
 
 def contains(text: str) -> Callable[[Row], bool]:
-    """Whether the name, the command line or the user contains ``text``, whatever the case."""
+    """Whether the name, the command line or the user contains ``text``, whatever the case.
+
+    The test remembers its answers: keep it for as long as the same is asked of one frame after the other.
+    """
     wanted = text.casefold()
+    remembered: dict[tuple[Cell, ...], bool] = {}
 
     def test(row: Row) -> bool:
-        texts = ("" if row[place] is None else str(row[place]) for place in _TEXT_COLUMNS)
-        return any(wanted in text.casefold() for text in texts)
+        texts = _texts(row)
+        known = remembered.get(texts)
+        if known is None:
+            known = any(wanted in str(text).casefold() for text in texts if text is not None) or not wanted
+            if len(remembered) >= _MOST_REMEMBERED:
+                remembered.clear()
+            remembered[texts] = known
+        return known
 
     return test
 

@@ -10,7 +10,7 @@ The contract, cell by cell:
   advance, a counter is absent or went back. Nothing is clamped: iowait, for one, may really go back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TypeAlias
@@ -111,91 +111,159 @@ RATE_POSITION: dict[str, dict[str, int]] = {
 }
 
 
-class _Plan:
-    """One section's rates, with names resolved to positions."""
+_Value: TypeAlias = Callable[[Row, Row, float], float | None]
+"""A row's former and present state, and the seconds between the two samples of its section -> one rate."""
 
-    def __init__(self, section: str) -> None:
-        schema = SECTIONS[section]
-        places = sorted({schema.position[counter] for rate in RATES[section] for counter in rate.counters})
-        # never a single place, so that it always gives a tuple
-        self.counters = itemgetter(*places, places[0])
-        self.rates = tuple(
-            (
-                tuple(schema.position[counter] for counter in rate.counters),
-                rate.factor,
-                None if rate.clock is None else schema.position[rate.clock],
-            )
-            for rate in RATES[section]
-        )
-        self.start = schema.position.get("start_boottime_ns")
-        for rate in RATES[section]:
-            for counter in rate.counters:
-                if schema.columns[schema.position[counter]].kind is not Kind.COUNTER:
-                    raise ValueError(f"{section}.{counter} is no counter")
-
-    def of_row(self, before: Row | None, row: Row, then_ns: int, now_ns: int) -> RateRow:
-        """``then_ns`` and ``now_ns`` are the sections' times; a row without ``before`` was born after ``then_ns``."""
-        seconds = (now_ns - then_ns) / _SECOND
-        values: list[float | None] = []
-        for places, factor, clock in self.rates:
-            interval: float | None = seconds
-            if clock is not None:
-                interval = _seconds_between(then_ns if before is None else before[clock], row[clock])
-            growth: float = 0
-            for place in places:
-                after = row[place]
-                earlier = 0 if before is None else before[place]
-                if after is None or earlier is None or after < earlier:  # type: ignore[operator]
-                    values.append(None)
-                    break
-                growth += after - earlier  # type: ignore[operator]
-            else:
-                values.append(None if interval is None else growth * factor / interval)
-        return tuple(values)
+_NO_ROW: Row = ()
+"""Stands for the former state of a row that has none to be compared with."""
 
 
-def _seconds_between(earlier: Cell, later: Cell) -> float | None:
-    if not isinstance(earlier, int) or not isinstance(later, int) or later <= earlier:
-        return None
-    return (later - earlier) / _SECOND
+def _compiled(section: str, rate: Rate) -> _Value:
+    """``rate`` with names resolved to positions; thousands of rows go through each of these in every frame."""
+    schema = SECTIONS[section]
+    for counter in rate.counters:
+        if schema.columns[schema.position[counter]].kind is not Kind.COUNTER:
+            raise ValueError(f"{section}.{counter} is no counter")
+    first, *others = (schema.position[counter] for counter in rate.counters)
+    factor = rate.factor
+
+    def of_one(before: Row, row: Row, seconds: float) -> float | None:
+        earlier, later = before[first], row[first]
+        if earlier is None or later is None or later < earlier:  # type: ignore[operator]
+            return None
+        return (later - earlier) * factor / seconds  # type: ignore[operator]
+
+    def of_several(before: Row, row: Row, seconds: float) -> float | None:
+        earlier, later = before[first], row[first]
+        if earlier is None or later is None or later < earlier:  # type: ignore[operator]
+            return None
+        growth = later - earlier  # type: ignore[operator]
+        for place in others:
+            earlier, later = before[place], row[place]
+            if earlier is None or later is None or later < earlier:  # type: ignore[operator]
+                return None
+            growth += later - earlier  # type: ignore[operator]
+        return growth * factor / seconds
+
+    value = of_several if others else of_one
+    if rate.clock is None:
+        return value
+    clock = schema.position[rate.clock]
+
+    def by_clock(before: Row, row: Row, _seconds: float) -> float | None:
+        earlier, later = before[clock], row[clock]
+        if not isinstance(earlier, int) or not isinstance(later, int) or later <= earlier:
+            return None
+        return value(before, row, (later - earlier) / _SECOND)
+
+    return by_clock
 
 
-_PLANS = {section: _Plan(section) for section in RATES}
+_VALUES = {section: tuple(_compiled(section, rate) for rate in rates) for section, rates in RATES.items()}
 _NOTHING = {section: (None,) * len(rates) for section, rates in RATES.items()}
+_CLOCKS = {
+    section: frozenset(SECTIONS[section].position[rate.clock] for rate in rates if rate.clock is not None)
+    for section, rates in RATES.items()
+}
+
+
+def _counters(section: str, *rates: Rate) -> Callable[[Row], tuple[Cell, ...]]:
+    places = sorted({SECTIONS[section].position[counter] for rate in rates for counter in rate.counters})
+    # never a single place, so that it always gives a tuple
+    return itemgetter(*places, places[0])
+
+
+_COUNTERS = {section: _counters(section, *rates) for section, rates in RATES.items()}
+
+
+class RateTable:
+    """The rates of one section between two frames, each computed when it is asked for.
+
+    A screen wants one rate of every row, to sort by, and the others of the few rows that it shows.
+    """
+
+    __slots__ = ("_born", "_born_after", "_old_rows", "_rows", "_seconds", "_section", "_start", "_values")
+
+    def __init__(self, previous: Frame | None, current: Frame, section: str) -> None:
+        now = current.sections.get(section)
+        then = None if previous is None or previous.boot_id != current.boot_id else previous.sections.get(section)
+        self._section = section
+        self._values = _VALUES[section]
+        self._rows: Mapping[Key, Row] = {} if now is None else now.rows
+        self._old_rows: Mapping[Key, Row] | None = None
+        if now is None or then is None or now.sampled_boottime_ns <= then.sampled_boottime_ns:
+            return
+        then_ns = then.sampled_boottime_ns
+        self._old_rows = then.rows
+        self._seconds = (now.sampled_boottime_ns - then_ns) / _SECOND
+        schema = SECTIONS[section]
+        self._start = schema.position.get("start_boottime_ns")
+        self._born_after = then_ns - START_RESOLUTION_NS
+        # what was born since counts from 0, and from the time of the previous sample on
+        self._born: Row = tuple(then_ns if place in _CLOCKS[section] else 0 for place in range(len(schema.names)))
+
+    def cell(self, key: Key, place: int) -> float | None:
+        """The rate ``RATES[section][place]`` of a row; None too where there is no such row."""
+        row = self._rows.get(key)
+        if row is None or self._old_rows is None:
+            return None
+        before = self._old_rows.get(key) or self._unseen(row)
+        return None if before is _NO_ROW else self._values[place](before, row, self._seconds)
+
+    def column(self, place: int) -> dict[Key, float | None]:
+        """The rate ``RATES[section][place]`` of every row, by key."""
+        if self._old_rows is None:
+            return dict.fromkeys(self._rows)
+        value, seconds, old_row, unseen = self._values[place], self._seconds, self._old_rows.get, self._unseen
+        rate = RATES[self._section][place]
+        counters, at_rest = _counters(self._section, rate), 0.0 if rate.clock is None else None
+        result: dict[Key, float | None] = {}
+        for key, row in self._rows.items():
+            before = old_row(key)
+            if before is row:
+                result[key] = None if None in counters(row) else at_rest
+                continue
+            if before is None:
+                before = unseen(row)
+            result[key] = None if before is _NO_ROW else value(before, row, seconds)
+        return result
+
+    def rows(self) -> dict[Key, RateRow]:
+        """All rates of every row, by key."""
+        nothing = _NOTHING[self._section]
+        if self._old_rows is None:
+            return dict.fromkeys(self._rows, nothing)
+        values, seconds, old_row, counters = self._values, self._seconds, self._old_rows.get, _COUNTERS[self._section]
+        result: dict[Key, RateRow] = {}
+        idle: dict[int, RateRow] = {}
+        for key, row in self._rows.items():
+            before = old_row(key)
+            if before is row:
+                # rows at rest share one tuple per pattern of absent counters; two and more absent are computed
+                cells = counters(row)
+                absent = cells.count(None)
+                pattern = -1 if absent == 0 else cells.index(None) if absent == 1 else None
+                still = None if pattern is None else idle.get(pattern)
+                if still is None:
+                    still = tuple([value(row, row, seconds) for value in values])
+                    if pattern is not None:
+                        idle[pattern] = still
+                result[key] = still
+                continue
+            if before is None:
+                before = self._unseen(row)
+            result[key] = nothing if before is _NO_ROW else tuple([value(before, row, seconds) for value in values])
+        return result
+
+    def _unseen(self, row: Row) -> Row:
+        """What a row that the previous frame did not have is compared with."""
+        born = self._start is not None and row[self._start] > self._born_after  # type: ignore[operator]
+        return self._born if born else _NO_ROW
 
 
 def rates(previous: Frame | None, current: Frame, section: str) -> Mapping[Key, RateRow]:
     """The rates of every row of ``section`` in ``current``, by key; cells follow ``RATES[section]``."""
-    now = current.sections.get(section)
-    if now is None:
-        return {}
-    plan, nothing = _PLANS[section], _NOTHING[section]
-    then = None if previous is None or previous.boot_id != current.boot_id else previous.sections.get(section)
-    if then is None or now.sampled_boottime_ns <= then.sampled_boottime_ns:
-        return dict.fromkeys(now.rows, nothing)
-    then_ns, now_ns = then.sampled_boottime_ns, now.sampled_boottime_ns
-    born_after = then_ns - START_RESOLUTION_NS
-    old_rows, start, of_row = then.rows, plan.start, plan.of_row
-    result: dict[Key, RateRow] = {}
-    idle: dict[int, RateRow] = {}
-    for key, row in now.rows.items():
-        before = old_rows.get(key)
-        if before is row:
-            # rows at rest share one tuple per pattern of absent counters; two and more absent are computed
-            counters = plan.counters(row)
-            absent = counters.count(None)
-            pattern = -1 if absent == 0 else counters.index(None) if absent == 1 else None
-            still = None if pattern is None else idle.get(pattern)
-            if still is None:
-                still = of_row(row, row, then_ns, now_ns)
-                if pattern is not None:
-                    idle[pattern] = still
-            result[key] = still
-        elif before is not None or (start is not None and row[start] > born_after):  # type: ignore[operator]
-            result[key] = of_row(before, row, then_ns, now_ns)
-        else:
-            result[key] = nothing
-    return result
+    return RateTable(previous, current, section).rows()
 
 
 def percent(part: Cell, whole: Cell) -> float | None:

@@ -13,6 +13,7 @@ from ztop_protocol.codec import (
     MAX_FRAME_BYTES,
     FrameDecoder,
     Malformed,
+    SectionDecoder,
     encode_delta,
     encode_frame,
     encode_section,
@@ -396,3 +397,18 @@ def test_rows_of_one_key_are_one_row() -> None:
     section = FrameDecoder().section("pressure", section_message(rows, PRESSURE.names))
     expected: Key = ("cpu",)
     assert list(section.rows) == [expected]
+
+
+@pytest.mark.parametrize("bad", [["lo", True, 5], ["lo", 99, 5], ["lo", 0, "lo"], ["lo", -1, 5], [7.5, [1], 5]])
+def test_what_was_found_good_before_lets_nothing_else_pass(bad: list[Any]) -> None:
+    decoder = SectionDecoder(NETWORKS, NETWORKS.names)
+    place = NETWORKS.position["receive_bytes"]
+    for _ in range(3):
+        assert decoder.change(["lo", place, 5]) == ("lo", place, 5)
+        assert decoder.change(["lo", 1, b"\xff"]) == ("lo", 1, "\udcff")
+        with pytest.raises(Malformed):
+            decoder.change(bad)
+        row: list[Any] = ["lo", *[None] * (len(NETWORKS.names) - 1)]
+        assert decoder.row(row) == tuple(row)
+        with pytest.raises(Malformed):
+            decoder.row([*row[:place], 1.5, *row[place + 1 :]])

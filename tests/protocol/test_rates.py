@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from tests.protocol.strategies import BOOT_IDS
 from ztop_protocol.frame import Cell, Frame, Key, Row, Section
-from ztop_protocol.rates import RATE_POSITION, RATES, START_RESOLUTION_NS, Rate, memory_percent, percent, rates
+from ztop_protocol.rates import (
+    RATE_POSITION,
+    RATES,
+    START_RESOLUTION_NS,
+    Rate,
+    RateTable,
+    memory_percent,
+    percent,
+    rates,
+)
 from ztop_protocol.schema import SECTIONS, Kind
 
 SECOND = 10**9
@@ -95,6 +104,12 @@ def test_every_cell_is_as_the_contract_has_it(section: str) -> None:
         then, now = pair
         result = rates(then, now, section)
         assert list(result) == list(now.rows(section))
+        table = RateTable(then, now, section)
+        for place in range(len(RATES[section])):
+            column = {key: row[place] for key, row in result.items()}
+            assert {key: table.cell(key, place) for key in result} == column
+            assert table.column(place) == column
+        assert table.cell(("nobody",), 0) is None
         for key, row in result.items():
             expected = [reference(then, now, section, key, rate) for rate in RATES[section]]
             assert [value is None for value in row] == [value is None for value in expected]
