@@ -1,0 +1,155 @@
+"""What README.md tells people to type works as it stands."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.real_daemon import Daemon
+from tests.ztop_client.terminal_driver import Driver
+from ztop_protocol.version import VERSION
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+SYSTEM_SOCKET = "/run/ztopd/ztopd.sock"
+MODULES = {"ztop": "ztop_client", "ztopd": "ztopd"}
+
+
+def indented() -> list[str]:
+    """The lines of the README's code, without their indentation."""
+    return [line[4:] for line in README.splitlines() if line.startswith("    ")]
+
+
+COMMANDS = [shlex.split(line, comments=True) for line in indented() if re.match(r"(sudo )?ztopd?( |$)", line)]
+
+
+def run_as_installed(command: list[str]) -> list[str]:
+    """The command as it is run from a checkout."""
+    name, *arguments = command
+    return [sys.executable, "-P", "-m", MODULES[name], *arguments]
+
+
+@pytest.fixture
+def usual(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that is found without being named."""
+    monkeypatch.setenv("ZTOP_SOCKET", str(daemon.path))
+
+
+def test_the_programs_are_what_is_run_here() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {name: f"{module}.cli:main" for name, module in MODULES.items()}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_version(name: str) -> None:
+    done = subprocess.run(run_as_installed([name, "--version"]), capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{name} {VERSION}\n", "")
+
+
+def test_every_command_is_tested_here() -> None:
+    batch = [command for command in COMMANDS if command[:2] == ["ztop", "-b"]]
+    with_path = [command for command in COMMANDS if "--socket" in command]
+    others = [command for command in COMMANDS if command not in batch + with_path]
+    assert (len(batch), len(with_path)) == (3, 2)
+    # test_ztopd_cli.py runs a daemon without options, but for the path
+    assert sorted(others) == [["sudo", "ztopd"], ["ztop"], ["ztopd", "--check"]]
+
+
+@pytest.mark.usefixtures("usual")
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c[:2] == ["ztop", "-b"]], ids=shlex.join)
+def test_batch(command: list[str]) -> None:
+    done = subprocess.run(run_as_installed(command), capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    count = int(command[command.index("-n") + 1])
+    if "--json" not in command:
+        assert done.stdout.startswith("ztop ")
+        assert "PID USER" in done.stdout
+        return
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) == count
+    if "--columns" in command:
+        names = command[command.index("--columns") + 1].split(",")
+        assert all(list(process) == names for process in lines[0]["processes"])
+        assert len(lines[0]["processes"]) <= int(command[command.index("--limit") + 1])
+    else:
+        assert all(line[section] for line in lines for section in ("host", "cpus", "memory", "processes", "sources"))
+
+
+@pytest.mark.usefixtures("usual")
+def test_the_screen_without_options() -> None:
+    assert ["ztop"] in COMMANDS
+    with Driver(run_as_installed(["ztop"]), 120, 30, {"ZTOP_SOCKET": os.environ["ZTOP_SOCKET"]}) as driver:
+        driver.wait("Command")
+        driver.wait("live")
+        driver.send("q")
+        assert driver.ended() == 0
+
+
+def test_a_daemon_of_ones_own_and_its_screen(folder: Path) -> None:
+    (start,) = (command for command in COMMANDS if command[0] == "ztopd" and "--socket" in command)
+    (show,) = (command for command in COMMANDS if command[0] == "ztop" and "--socket" in command)
+    path = start[start.index("--socket") + 1]
+    assert path == show[show.index("--socket") + 1]
+    here = str(folder / "my.sock")
+    with subprocess.Popen(run_as_installed([part.replace(path, here) for part in start])) as daemon:
+        try:
+            deadline = time.monotonic() + 20
+            while not os.path.exists(here):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            with Driver(run_as_installed([part.replace(path, here) for part in show]), 120, 30) as driver:
+                driver.wait(f"ztopd {here}")
+                driver.wait("live")
+                driver.send("q")
+                assert driver.ended() == 0
+        finally:
+            daemon.terminate()
+    assert daemon.returncode == 0
+
+
+def test_check() -> None:
+    assert ["ztopd", "--check"] in COMMANDS
+    done = subprocess.run(run_as_installed(["ztopd", "--check"]), capture_output=True, text=True, timeout=30)
+    assert done.stdout.split()[:4] == ["SOURCE", "STATE", "REASON", "FIX"]
+    assert done.returncode in (0, 1)
+    assert done.stderr == ""
+
+
+@pytest.mark.usefixtures("usual")
+def test_the_python_snippet(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = re.findall(r"^    import ztop_client\n(?:    .*\n|\n)*", README, re.MULTILINE)
+    exec(compile(textwrap.dedent(block), "README.md", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 5
+    sizes = [int(line.split()[-1]) for line in printed]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > 0
+
+
+@pytest.mark.skipif(shutil.which("nvim") is None, reason="there is no nvim")
+def test_the_neovim_snippet(daemon: Daemon) -> None:
+    typed = [line.removeprefix(":") for line in indented() if line.startswith(":lua ")]
+    assert len(typed) == 2
+    assert SYSTEM_SOCKET in typed[0]
+    commands = [line.replace(SYSTEM_SOCKET, str(daemon.path)) for line in typed]
+    arguments = [part for line in commands for part in ("-c", line)]
+    done = subprocess.run(
+        ["nvim", "--headless", "-u", "NONE", "-i", "NONE", *arguments, "-c", "qa!"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    answer = done.stdout + done.stderr
+    assert done.returncode == 0
+    assert "Error" not in answer
+    for name in ("comm", "cpu_percent", "sections", "seq"):
+        assert name in answer
