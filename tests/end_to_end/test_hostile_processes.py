@@ -154,9 +154,16 @@ def test_the_screen(daemon: Daemon, hostile: dict[int, bytes], columns: int) -> 
             assert line[state.start() + 1] in "SR", line
             assert line[command_start - 1] == " ", line
             assert line[command_start] != " ", line
-        for key in ("\x1b[15~", "p", "\x1b[C", "\x1b[D", "\x1bOR", "bac", "\x1b", "u", "\x1b", "q"):
-            driver.send(key)
-            driver.read(0.15)
+        # as a tree, with full paths, scrolled to the right; the search, the choice of users, the signals
+        for keys, shown in (
+            *(("\x1b[15~", "─"), ("p", "PID"), ("\x1b[C", "PID"), ("\x1b[D", "PID")),
+            *(("\x1bOR", "Search:"), ("bac\r", "Help"), ("u", "Processes of"), ("\r", "Help")),
+            *(("k", "Signal to"), ("\r", "Send SIGTERM to:"), ("n", "Help")),
+        ):
+            driver.send(keys)
+            driver.wait(shown)
+            driver.read(0.3)
+        driver.send("q")
         assert driver.ended() == 0
         output = bytes(driver.output)
     assert unexpected(output) == []
