@@ -19,7 +19,7 @@ def arranged(
     for key in keys:
         parent = by_pid.get(parent_of(key))
         # a pid that was taken over since is no parent
-        if parent is None or (parent[1], parent[0]) >= (key[1], key[0]):
+        if parent is None or parent[1] > key[1] or (parent[1] == key[1] and parent[0] >= key[0]):  # type: ignore[operator]
             roots.append(key)
         elif parent[0] in children:
             children[parent[0]].append(key)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ztop_client.columns.column import Column, ProcessTable, Tab
 from ztop_client.formats import label_text
@@ -19,6 +20,9 @@ METER_SECTIONS = frozenset({"host", "cpus", "memory"})
 PAGE_SECTIONS = frozenset({"process_io", "process_executables"})
 """What the page of a process is drawn from, beside the processes."""
 _PPID = PROCESSES.position["ppid"]
+
+_matching = lru_cache(maxsize=2)(contains)
+"""The same test for every frame: it remembers what it found."""
 
 
 @dataclass(slots=True)
@@ -118,10 +122,11 @@ class View:
         rows, process_of = self.table.processes, self.table.process_of
         items = list(rows.items())
         for test in self._tests():
-            # threads stay with their process
-            items = [
-                (key, row) for key, row in items if test(row) or (key in process_of and test(rows[process_of[key]]))
-            ]
+            if process_of:
+                # threads stay with their process
+                items = [one for one in items if test(one[1]) or test(rows[process_of.get(one[0], one[0])])]
+            else:
+                items = [one for one in items if test(one[1])]
         self.keys = ordered([key for key, _ in items], self.table, self.sort, self.descending)
         self.prefixes = {}
         if self.tree:
@@ -139,7 +144,7 @@ class View:
         if self.pids:
             tests.append(lambda row: row[0] in self.pids)
         if self.filter_text:
-            tests.append(contains(self.filter_text))
+            tests.append(_matching(self.filter_text))
         return tests
 
     def _select(self, key: Key) -> None:
@@ -281,16 +286,9 @@ class View:
 def ordered(keys: Iterable[Key], table: ProcessTable, column: Column, descending: bool) -> list[Key]:
     """The keys by the column's values. What has none comes last either way; ties go to the lower pid."""
     by_pid = sorted(keys)
-    value = column.value
-    values: dict[Key, Cell] = {}
-    unknown: list[Key] = []
-    for key in by_pid:
-        values[key] = cell = value(table, key)
-        if cell is None:
-            unknown.append(key)
-    known = by_pid
-    if unknown:
-        known = [key for key in by_pid if values[key] is not None]
+    values = column.values(table, by_pid)
+    known = [key for key in by_pid if values.get(key) is not None]
+    unknown = [key for key in by_pid if values.get(key) is None] if len(known) < len(by_pid) else []
     if known and isinstance(values[known[0]], str):
         values = {key: str(values[key]).casefold() for key in known}
     known.sort(key=values.__getitem__, reverse=descending)  # type: ignore[arg-type]

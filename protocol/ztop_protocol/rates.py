@@ -210,6 +210,12 @@ class RateTable:
         before = self._old_rows.get(key) or self._unseen(row)
         return None if before is _NO_ROW else self._values[place](before, row, self._seconds)
 
+    def get(self, key: Key) -> RateRow | None:
+        """All rates of a row; None where there is no such row."""
+        if key not in self._rows:
+            return None
+        return tuple([self.cell(key, place) for place in range(len(self._values))])
+
     def column(self, place: int) -> dict[Key, float | None]:
         """The rate ``RATES[section][place]`` of every row, by key."""
         if self._old_rows is None:

@@ -1,12 +1,12 @@
 """What a column of the process table is, and the table of one moment that its values are read from."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from ztop_protocol.frame import Cell, Frame, Key, Row
-from ztop_protocol.rates import RATE_POSITION, RATES, RateRow, percent, rates
+from ztop_protocol.rates import RATE_POSITION, RATES, RateRow, RateTable, percent
 from ztop_protocol.schema import PROCESSES, SECTIONS, THREADS
 
 T = TypeVar("T")
@@ -24,13 +24,26 @@ class _OnDemand(dict[str, T]):
         return made
 
 
+class Rates(Protocol):
+    """The rates of a section, each made when it is asked for; places are those of ``RATES[section]``."""
+
+    def get(self, key: Key) -> RateRow | None:
+        """All of a row."""
+
+    def cell(self, key: Key, place: int) -> float | None:
+        """One of a row."""
+
+    def column(self, place: int) -> Mapping[Key, float | None]:
+        """One of every row."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessTable:
     """The processes of one frame: rows and rates by section. With threads, those are rows among the processes."""
 
     frame: Frame
     rows: Mapping[str, Mapping[Key, Row]]
-    rates: Mapping[str, Mapping[Key, RateRow]]
+    rates: Mapping[str, Rates]
     process_of: Mapping[Key, Key]
     """The key of a thread's row -> its process's; empty where no threads are shown."""
 
@@ -43,14 +56,17 @@ class ProcessTable:
 def process_table(previous: Frame | None, current: Frame, with_threads: bool = False) -> ProcessTable:
     """The table of a frame; rates are those since ``previous``."""
     rows = _OnDemand(current.rows)
-    rate_rows = _OnDemand(lambda section: rates(previous, current, section))
+    rates: _OnDemand[Rates] = _OnDemand(lambda section: RateTable(previous, current, section))
     if not with_threads:
-        return ProcessTable(current, rows, rate_rows, {})
+        return ProcessTable(current, rows, rates, {})
     shown = dict(rows["processes"])
-    shown_rates = dict(rate_rows["processes"])
-    process_of = dict(_threads_among(current, rate_rows["threads"], shown, shown_rates))
-    rows["processes"], rate_rows["processes"] = shown, shown_rates
-    return ProcessTable(current, rows, rate_rows, process_of)
+    process_of: dict[Key, Key] = {}
+    threads: dict[Key, Key] = {}
+    for key, thread_key, process in _threads_among(current, shown):
+        process_of[key], threads[key] = process, thread_key
+    rows["processes"] = shown
+    rates["processes"] = _RatesWithThreads(rates["processes"], rates["threads"], threads)
+    return ProcessTable(current, rows, rates, process_of)
 
 
 _THREAD_CELLS = tuple(
@@ -58,15 +74,15 @@ _THREAD_CELLS = tuple(
     for name in THREADS.names
     if name in PROCESSES.position and name not in ("pid", "tid")
 )
-_CPU_PERCENT = RATE_POSITION["processes"]["cpu_percent"]
-_THREAD_CPU_PERCENT = RATE_POSITION["threads"]["cpu_percent"]
-_NO_RATES = (None,) * len(RATES["processes"])
+_THREAD_RATES = {
+    RATE_POSITION["processes"][name]: place
+    for name, place in RATE_POSITION["threads"].items()
+    if name in RATE_POSITION["processes"]
+}
 
 
-def _threads_among(
-    frame: Frame, thread_rates: Mapping[Key, RateRow], rows: dict[Key, Row], rate_rows: dict[Key, RateRow]
-) -> Iterator[tuple[Key, Key]]:
-    """Adds a row for every thread but the main ones, and gives its key and its process's.
+def _threads_among(frame: Frame, rows: dict[Key, Row]) -> Iterator[tuple[Key, Key, Key]]:
+    """Adds a row for every thread but the main ones; gives its key, that in the section ``threads``, its process's.
 
     What the kernel counts for a process as a whole (memory, user) is the process's; there is no command line.
     """
@@ -82,11 +98,33 @@ def _threads_among(
         cells[own_pid], cells[parent], cells[command_line], cells[number_of_threads] = tid, pid, None, 1
         for place, thread_place in _THREAD_CELLS:
             cells[place] = thread[thread_place]
-        cpu_percent = thread_rates[thread_key][_THREAD_CPU_PERCENT]
         key = (tid, start)
         rows[key] = tuple(cells)
-        rate_rows[key] = (*_NO_RATES[:_CPU_PERCENT], cpu_percent, *_NO_RATES[_CPU_PERCENT + 1 :])
-        yield key, process
+        yield key, thread_key, process
+
+
+@dataclass(frozen=True, slots=True)
+class _RatesWithThreads:
+    """The rates of processes and of threads in one; ``keys``: a thread's row -> its key in the section ``threads``."""
+
+    processes: Rates
+    threads: Rates
+    keys: Mapping[Key, Key]
+
+    def get(self, key: Key) -> RateRow | None:
+        if key not in self.keys:
+            return self.processes.get(key)
+        return tuple(self.cell(key, place) for place in range(len(RATES["processes"])))
+
+    def cell(self, key: Key, place: int) -> float | None:
+        thread = self.keys.get(key)
+        if thread is None:
+            return self.processes.cell(key, place)
+        thread_place = _THREAD_RATES.get(place)
+        return None if thread_place is None else self.threads.cell(thread, thread_place)
+
+    def column(self, place: int) -> Mapping[Key, float | None]:
+        return {**self.processes.column(place), **{key: self.cell(key, place) for key in self.keys}}
 
 
 class Align(Enum):
@@ -120,6 +158,13 @@ class Column:
     sections: frozenset[str]
     help: str
 
+    def values(self, table: ProcessTable, keys: Iterable[Key]) -> Mapping[Key, Cell]:
+        """The value of every one of ``keys``, and perhaps of others; one that is not among them has none."""
+        if isinstance(self.value, _RateValue):
+            return self.value.of_all(table)
+        value = self.value
+        return {key: value(table, key) for key in keys}
+
 
 def cell(section: str, name: str) -> Value:
     """A column of the schema."""
@@ -132,15 +177,23 @@ def cell(section: str, name: str) -> Value:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class _RateValue:
+    """A rate, of one row or of all."""
+
+    section: str
+    place: int
+
+    def __call__(self, table: ProcessTable, key: Key) -> Cell:
+        return table.rates[self.section].cell(key, self.place)
+
+    def of_all(self, table: ProcessTable) -> Mapping[Key, Cell]:
+        return table.rates[self.section].column(self.place)
+
+
 def rate(section: str, name: str) -> Value:
     """A rate of ``ztop_protocol.rates``."""
-    place = RATE_POSITION[section][name]
-
-    def value(table: ProcessTable, key: Key) -> Cell:
-        row = table.rates[section].get(key)
-        return None if row is None else row[place]
-
-    return value
+    return _RateValue(section, RATE_POSITION[section][name])
 
 
 def total(section: str, *names: str) -> Value:
@@ -177,12 +230,9 @@ def rate_total(section: str, *names: str) -> Value:
     places = tuple(RATE_POSITION[section][name] for name in names)
 
     def value(table: ProcessTable, key: Key) -> Cell:
-        row = table.rates[section].get(key)
-        if row is None:
-            return None
-        result = 0.0
+        cell, result = table.rates[section].cell, 0.0
         for place in places:
-            part = row[place]
+            part = cell(key, place)
             if part is None:
                 return None
             result += part
