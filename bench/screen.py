@@ -34,6 +34,7 @@ from bench.machine import Machine  # noqa: E402
 from tests.ztop_client.fake_daemon import FakeDaemon  # noqa: E402
 from ztop_client.columns.column import process_table  # noqa: E402
 from ztop_client.columns.processes import tabs  # noqa: E402
+from ztop_client.garbage import collect_seldom  # noqa: E402
 from ztop_client.sources.source import Pair  # noqa: E402
 from ztop_client.terminal import Terminal  # noqa: E402
 from ztop_client.view import View  # noqa: E402
@@ -62,6 +63,7 @@ class Pipeline:
         os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LC_ALL": "C.UTF-8"}
         self.terminal = Terminal(os.fdopen(terminal, closefd=False), os.fdopen(terminal, "w"))
         self.terminal.start()
+        collect_seldom()
         self.view = View(tabs("alice"), self.terminal.glyphs)
         self.screen = Screen(self.view, Title("bench"), self.terminal.glyphs)
         if tree:

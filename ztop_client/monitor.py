@@ -15,6 +15,7 @@ import urwid
 from ztop_client.actions import Target
 from ztop_client.columns.column import process_table
 from ztop_client.controller import Controller
+from ztop_client.garbage import collect_seldom
 from ztop_client.inspection import Block, Part
 from ztop_client.inspector import Done, Inspector
 from ztop_client.sources.source import Pair, Source
@@ -40,6 +41,7 @@ def watch(source: Source, view: View, ticks: int = 1, tick_seconds: float = 1.0,
     """
     monitor = Monitor(source, Terminal(), view, ticks, tick_seconds)
     monitor.say(notice)
+    collect_seldom()
     # what nohup ignores stays ignored: the terminal itself then says that it is gone
     taken = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
     signals = {number: signal.signal(number, _leave) for number in taken}

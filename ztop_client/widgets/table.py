@@ -38,7 +38,7 @@ class Table:
         self._cells: tuple[dict[Cell, Run], ...] = ()
         self._commands: dict[_CommandKey, Line] = {}
         self._command_state: tuple[int, int, bool] = (0, 0, True)
-        self._selected: dict[object, str] = {}
+        self._too_wide = False
 
     def lines(self, view: View, width: int, height: int) -> list[Line]:
         """The heading and ``height - 1`` rows, each ``width`` cells wide."""
@@ -47,6 +47,7 @@ class Table:
             self._columns = fitting(view.columns, width)
             self._cells = tuple({} for _ in self._columns)
         fixed = _fixed_width(self._columns)
+        self._too_wide = fixed > width
         state = (max(width - fixed, 0), view.scroll, view.full_path)
         if state != self._command_state or len(self._commands) > _REMEMBERED:
             self._command_state = state
@@ -114,8 +115,11 @@ class Table:
             run = remembered.get(value)
             if run is None:
                 run = remembered[value] = self._cell(column, value)
+            if line and line[-1][0] == run[0]:
+                # the display's cost is by run
+                run = (run[0], None, line.pop()[2] + run[2])
             line.append(run)
-        if _fixed_width(self._columns) > width:
+        if self._too_wide:
             line = cut(line, 0, width)
         if key in view.tagged:
             line = [("tagged", charset, text) for _, charset, text in line]
@@ -124,10 +128,14 @@ class Table:
         return line
 
     def _cell(self, column: Column, value: Cell) -> Run:
-        text = self._glyphs.showable(column.format(value))
-        if cells(text) > column.width:
+        text = column.format(value)
+        if not text.isascii() or not text.isprintable():
+            text = self._glyphs.showable(text)
+        missing = column.width - cells(text)
+        if missing < 0:
             text = slice_cells(text, 0, column.width - 1) + "+"
-        padding = " " * (column.width - cells(text))
+            missing = column.width - cells(text)
+        padding = " " * missing
         text = text + padding + " " if column.align is Align.LEFT else padding + text + " "
         return (column.attribute(value), None, self._glyphs.encode(text))
 
