@@ -135,7 +135,7 @@ class Controller:
     # search and filter: typed into the bottom line, with effect at every letter
 
     def _open_search(self) -> None:
-        self._screen.prompt = Prompt("Search", self._search)
+        self._screen.prompt = Prompt("Search", self._search, suggested=True)
 
     def _open_filter(self) -> None:
         self._screen.prompt = Prompt("Filter", self._view.filter_text)

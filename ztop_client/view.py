@@ -186,7 +186,7 @@ class View:
     def show_tab(self, place: int) -> None:
         """Shows a tab in its own order."""
         self.place = place % len(self.tabs)
-        self._arrange(keep=True)
+        self._arrange(keep=self.follow)
 
     def sort_by(self, column: Column) -> None:
         """Sorts by a column of the tab in its natural direction; once more inverts, as a click on a heading does."""

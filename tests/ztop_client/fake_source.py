@@ -7,7 +7,8 @@ import argparse
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from ztop_client.columns.processes import tabs
 from ztop_client.glyphs import ASCII
 from ztop_client.sources.source import Pair, SourceStatus
 from ztop_client.view import View
+from ztop_protocol.codec import encode_frame, unpack
+from ztop_protocol.connection import RemoteError
 from ztop_protocol.frame import Cell, Frame, Row, Section
 from ztop_protocol.schema import SECTIONS, Kind
 
@@ -112,6 +115,39 @@ def busy_table(count: int) -> Callable[[int], list[Row]]:
     return processes
 
 
+def with_sections(made: Frame, *sections: tuple[str, Iterable[Row]]) -> Frame:
+    """The frame with more sections, sampled when it was."""
+    more = {name: section(name, made.boottime_ns, rows) for name, rows in sections}
+    return replace(made, sections={**made.sections, **more})
+
+
+def process_io(seq: int, processes: Iterable[Row]) -> Iterator[Row]:
+    """What the processes of alice read and wrote: the nth of them n KiB a second."""
+    owner = SECTIONS["processes"].position["owner_uid"]
+    for one in processes:
+        pid, start = one[:2]
+        if one[owner] == 1000 and isinstance(pid, int):
+            done = seq * pid * 1024
+            counters: dict[str, Cell] = {name: done for name in SECTIONS["process_io"].names if name.startswith("io_")}
+            yield row(
+                "process_io", pid=pid, start_boottime_ns=start, owner_uid=1000,
+                sampled_boottime_ns=(1000 + seq) * SECOND, **counters,
+            )  # fmt: skip
+
+
+def threads_of(seq: int, processes: Iterable[Row]) -> Iterator[Row]:
+    """Two more threads in every tenth process; the second one is busy for a fourth of the time."""
+    for one in processes:
+        pid, start = one[:2]
+        if isinstance(pid, int) and pid % 10 == 0:
+            for number, name in enumerate((f"task{pid}", f"idler-{pid}", f"worker-{pid}")):
+                yield row(
+                    "threads", pid=pid, tid=pid if number == 0 else pid * 100 + number, start_boottime_ns=start,
+                    state="S", nice=0, priority=20, policy="other", minor_faults=0, major_faults=0, last_cpu=1,
+                    user_time_ns=seq * SECOND // 4 if number == 2 else 0, system_time_ns=0, comm=name,
+                )  # fmt: skip
+
+
 class FakeSource:
     """A source whose frames come when :meth:`push` is called, from any thread."""
 
@@ -165,7 +201,15 @@ class FakeSource:
         self.sections.append(tuple(sections))
 
     def call(self, method: str, arguments: Any = None) -> Any:
-        raise NotImplementedError(method)
+        """The threads of a process."""
+        assert method == "threads"
+        assert self._pair is not None
+        now = self._pair.current
+        rows = [one for one in threads_of(now.seq, now.rows("processes").values()) if one[0] == arguments["pid"]]
+        if not rows:
+            raise RemoteError("not_found", f"process {arguments['pid']} does not exist")
+        only = replace(now, sections={"threads": section("threads", now.boottime_ns, rows)})
+        return unpack(encode_frame(only))
 
     def close(self) -> None:
         os.close(self._readable)
@@ -203,7 +247,13 @@ def main() -> int:
         rows = table(seq)
         if options.pid:
             rows.append(real_row(options.pid) if Path(f"/proc/{options.pid}").exists() else process(options.pid))
-        return frame(seq, rows, cpus=options.cpus, boot_id=boot_id, host=here())
+        made = frame(seq, rows, cpus=options.cpus, boot_id=boot_id, host=here())
+        wanted = source.sections[-1] if source.sections else ()
+        if "process_io" in wanted:
+            made = with_sections(made, ("process_io", process_io(seq, rows)))
+        if "threads" in wanted:
+            made = with_sections(made, ("threads", threads_of(seq, rows)))
+        return made
 
     def feed() -> None:
         for seq in range(1, options.frames + 1):

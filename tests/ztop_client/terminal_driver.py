@@ -154,5 +154,6 @@ def first_pid(driver: Driver) -> str:
 
 def selected_pid(driver: Driver) -> str:
     """The pid in the row on a background of its own."""
-    marked = (place for place in rows(driver) if driver.screen.buffer[place][0].bg != "default")
+    first_cells = ((place, driver.screen.buffer[place][0]) for place in rows(driver))
+    marked = (place for place, cell in first_cells if cell.bg != "default" or cell.reverse)
     return next((driver.screen.display[place].split()[0] for place in marked), "")

@@ -35,11 +35,15 @@ def _label(binding: Binding) -> str:
 
 @dataclass(slots=True)
 class Prompt:
-    """One line of text being typed. ``handle`` takes a key and says whether it was one for the text."""
+    """One line of text being typed. ``handle`` takes a key and says whether it was one for the text.
+
+    ``suggested``: the text is an earlier one, and what is typed takes its place.
+    """
 
     label: str
     text: str = ""
     note: str = ""
+    suggested: bool = False
 
     def handle(self, key: str) -> bool:
         """Types ``key``, or deletes; False for every other key."""
@@ -48,9 +52,10 @@ class Prompt:
         elif key in ("ctrl u", "ctrl w"):
             self.text = ""
         elif len(key) == 1 and key.isprintable():
-            self.text += key
+            self.text = key if self.suggested else self.text + key
         else:
             return False
+        self.suggested = False
         return True
 
     def line(self, width: int, glyphs: Glyphs) -> Line:
