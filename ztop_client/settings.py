@@ -67,14 +67,11 @@ def asked_for(options: Options, view: View) -> None:
 
 def remembered(before: Settings, started: Settings, ended: Settings) -> Settings:
     """What to keep: where the person changed nothing since the start, what the file says, not the command line."""
-    orders = {
-        name: before.orders.get(name, order) if started.orders.get(name) == order else order
-        for name, order in ended.orders.items()
-    }
+    changed = {name: order for name, order in ended.orders.items() if started.orders.get(name) != order}
     same = {
         name: getattr(before, name) for name in ("tab", *_SWITCHES) if getattr(started, name) == getattr(ended, name)
     }
-    return replace(ended, orders={**before.orders, **orders}, others=before.others, **same)
+    return replace(ended, orders={**before.orders, **changed}, others=before.others, **same)
 
 
 def settings_path(environ: Mapping[str, str]) -> Path | None:
