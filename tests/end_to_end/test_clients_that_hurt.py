@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgpack
 import psutil
+import pytest
 
 from tests.end_to_end.real_daemon import STRANGER, Daemon, become
 from tests.ztopd.server.test_server_process import VIOLATIONS
@@ -91,6 +92,7 @@ def attacked(path: Path) -> Iterator[None]:
             os.waitpid(pid, 0)
 
 
+@pytest.mark.slow
 def test_others_get_every_frame_on_time(start: Callable[..., Daemon]) -> None:
     daemon = start(interval=INTERVAL_NS / 1e9)
     server = daemon.server()
@@ -106,7 +108,7 @@ def test_others_get_every_frame_on_time(start: Callable[..., Daemon]) -> None:
                 rss.append(server.memory_info().rss)
                 started = time.monotonic()
                 other.ping()
-                assert time.monotonic() - started < 1
+                assert time.monotonic() - started < 2
             status = other.status()
         assert status["protocol_violations"] > len(VIOLATIONS)
         assert status["dropped_deltas"] > 0

@@ -103,6 +103,7 @@ def test_the_sampler_with_everything_under_it(daemon: Daemon) -> None:
         source.close()
 
 
+@pytest.mark.slow
 def test_the_reader(daemon: Daemon) -> None:
     with daemon.session() as session:
         until(lambda: daemon.reader() is not None, "there is a reader")

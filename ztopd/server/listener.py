@@ -18,7 +18,7 @@ MAX_CONNECTIONS_PER_UID = 64
 HIGH_WATER_BYTES = 256 << 10
 """A client that leaves more than this unread is not read from either, and its frames are dropped."""
 TURN_SECONDS = 0.005
-"""How long one client's requests are answered before the others have their turn."""
+"""How long one user's requests are answered before everybody else, and the next frame, have their turn."""
 LINGER_SECONDS = 5.0
 """How long a connection that we close may take to read its last answers."""
 
@@ -57,6 +57,7 @@ class Listener:
         self.ended = ended
         self.log = _LimitedLog()
         self._per_uid: Counter[int] = Counter()
+        self._turns: dict[int, asyncio.Lock] = {}
         self._transports: set[asyncio.Transport] = set()
 
     def connection(self) -> "ClientConnection":
@@ -71,6 +72,7 @@ class Listener:
             return f"uid {peer.uid} has {MAX_CONNECTIONS_PER_UID} connections already"
         self.hub.statistics.clients += 1
         self._per_uid[peer.uid] += 1
+        self._turns.setdefault(peer.uid, asyncio.Lock())
         self._transports.add(transport)
         return None
 
@@ -80,8 +82,13 @@ class Listener:
         self.hub.statistics.clients -= 1
         self._per_uid[peer.uid] -= 1
         if not self._per_uid[peer.uid]:
-            del self._per_uid[peer.uid]
+            del self._per_uid[peer.uid], self._turns[peer.uid]
         self.ended()
+
+    async def turn(self, uid: int) -> None:
+        """Waits for a turn of :data:`TURN_SECONDS`: in each round of the loop one user has one, on all connections."""
+        async with self._turns[uid]:
+            await asyncio.sleep(0)
 
     async def close(self) -> None:
         """Lets go of everybody."""
@@ -185,6 +192,9 @@ class ClientConnection(asyncio.Protocol):
 
     async def _answer_all(self, session: Session) -> None:
         """Answers what was read so far. Raises :exc:`ProtocolViolation`."""
+        assert self._peer is not None
+        uid = self._peer.uid
+        await self._listener.turn(uid)
         turn_ends = time.monotonic() + TURN_SECONDS
         while messages := self._connection.messages():
             for message in messages:
@@ -192,6 +202,5 @@ class ClientConnection(asyncio.Protocol):
                 if isinstance(message, Request):
                     await session.handle(message)
                 if time.monotonic() >= turn_ends:
-                    await asyncio.sleep(0)
+                    await self._listener.turn(uid)
                     turn_ends = time.monotonic() + TURN_SECONDS
-            await asyncio.sleep(0)
