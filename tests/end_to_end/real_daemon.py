@@ -46,17 +46,25 @@ class Daemon:
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self._errors: str | None = None
         self._family: set[psutil.Process] = set()
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self.process.kill()
+            self.errors()
+            raise
+        self.family()
+
+    def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + SECONDS
         while True:
             try:
                 with self.session() as session:
                     session.snapshot([])
-                break
+                return
             except DaemonUnreachable:
                 assert self.process.poll() is None, self.errors()
                 assert time.monotonic() < deadline, "ztopd does not answer"
                 time.sleep(0.02)
-        self.family()
 
     def session(self) -> Session:
         """A conversation, as whoever runs the tests."""
