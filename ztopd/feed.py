@@ -13,8 +13,8 @@ import msgpack
 from ztop_protocol.codec import MAX_FRAME_BYTES, unpack
 
 _LENGTH = struct.Struct(">I")
-MAX_MESSAGE_BYTES = 2 * MAX_FRAME_BYTES
-"""A message may hold a keyframe and the changes that lead to it."""
+MAX_MESSAGE_BYTES = 2 * MAX_FRAME_BYTES + (64 << 10)
+"""A message may hold a keyframe and the changes that lead to it, and the names of sections."""
 
 
 @dataclass(frozen=True, slots=True)

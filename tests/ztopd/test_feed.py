@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ztop_protocol.codec import MAX_FRAME_BYTES
-from ztopd.feed import FeedDecoder, FeedFrame, pack_feed
+from ztopd.feed import MAX_MESSAGE_BYTES, FeedDecoder, FeedFrame, pack_feed
 
 parts = st.dictionaries(st.sampled_from(("host", "cpus", "processes")), st.binary(max_size=10))
 feed_frames = st.builds(
@@ -51,7 +51,7 @@ def message(value: Any) -> bytes:
     "data",
     [
         b"\xff\xff\xff\xff",
-        struct.pack(">I", 2 * MAX_FRAME_BYTES + 1),
+        struct.pack(">I", MAX_MESSAGE_BYTES + 1),
         b"\x00\x00\x00\x00",
         b"\x00\x00\x00\x01\xc1",
         b"\x00\x00\x00\x02\x91",

@@ -24,11 +24,16 @@ Argument: TypeAlias = int | bytes
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``data`` is None where there was no answer: ``reason`` says why (an errno's words, or that it is stuck)."""
+    """``data`` is None where there was no answer: ``reason`` says why (an errno's words, or that it is stuck).
+
+    ``boottime_ns`` is when the read began: the data is of then, however late it was taken.
+    """
 
     data: bytes | None
     reason: str | None
     boottime_ns: int
+    is_late: bool = False
+    """There may be an answer another time: this read blocked and was given up."""
 
 
 class BlockingReader(Protocol):

@@ -15,6 +15,7 @@ class Process:
         "busy_boottime_ns",
         "cgroup",
         "command_line",
+        "command_line_bytes",
         "command_line_truncated",
         "container",
         "exe",
@@ -65,6 +66,7 @@ class Process:
         self.container: Container | None = None
         self.oom_score: int | None = None
         self.command_line: str | None = None
+        self.command_line_bytes = 0
         self.command_line_truncated: bool | None = None
         self.user: str | None = None
         self.ran = False
@@ -89,6 +91,7 @@ class Process:
         if not data and self.stat.state in ("Z", "X"):
             return
         self.command_line_truncated = len(data) > at_most
+        self.command_line_bytes = min(len(data), at_most)
         line = text(data[:at_most].replace(b"\0", b" "))
         if self.command_line_truncated:
             line = _without_half_character(line)

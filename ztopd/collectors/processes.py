@@ -2,8 +2,7 @@
 
 What is read when:
 
-* when the kernel gave out a pid since the last tick (/proc/loadavg shows the newest), and within ``CLOSE_NS``: the list
-  of pids;
+* when the kernel gave out a pid since the last tick, and every ten seconds: the list of pids;
 * every tick: of a process with one thread ``schedstat``, which is short and changes whenever that thread ran, be it for
   a nanosecond; of one with several threads, and where the kernel keeps no ``schedstat``, ``stat`` itself and its owner;
 * when it ran: ``stat`` and its owner. What never ran since cannot have changed either, except by others (its nice
@@ -23,22 +22,30 @@ Identity is (pid, start time). The command line can block for ever and is asked 
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from ztop_protocol.schema import SourceState
+from ztop_protocol.schema import MAX_TEXT_BYTES
+from ztopd.collectors import process_problems
 from ztopd.collectors.blocking import BlockingReader, Question
 from ztopd.collectors.container import container_of
 from ztopd.collectors.files import read_if_there, read_int, read_record, text
 from ztopd.collectors.host import ProcessStates
 from ztopd.collectors.process_entry import Process
-from ztopd.collectors.process_stat import parse_stat
+from ztopd.collectors.process_listing import Listing
+from ztopd.collectors.process_stat import TICK_NS, parse_stat
 from ztopd.collectors.process_status import parse_cgroup, parse_io, parse_status
 from ztopd.collectors.source import ParseError, Problem, Roots, Rows, Sample
+from ztopd.collectors.users import Users
 
 CLOSE_NS = 10_000_000_000
 FACTS_NS = 120_000_000_000
 VIRTUAL_SIZE_NS = 5_000_000_000
 """A change of the virtual size alone has the facts read again no sooner than this."""
+
+COMMAND_LINES_BYTES = 3 << 20
+"""What all command lines may come to, so that ten thousand long ones fit into a frame."""
+LEAST_COMMAND_LINE_BYTES = 128
+"""Beyond that each one is cut here."""
 
 _STAT_BYTES = 2048
 _SCHEDSTAT_BYTES = 64
@@ -58,15 +65,15 @@ class Processes:
         self._kept_descriptors = kept_descriptors
         self._processes: dict[str, Process] = {}
         """By the name of their folder."""
-        self._newest_pid = b""
-        self._listed_boottime_ns = 0
+        self._listing = Listing(roots.proc, self._folder)
         self._open_descriptors = 0
         self._lacks_descriptors = False
         self._has_schedstat = read_if_there(f"{roots.proc}/self/schedstat") not in (None, b"", b"0 0 0\n")
-        self._users: dict[int, str | None] = {}
+        self._users = Users(reader)
         self._block_io_is_counted = False
         self._checked_delays_ns = 0
         self._unreadable: str | None = None
+        self._refused = 0
         self._states: ProcessStates | None = None
         self._executables: Rows = {}
 
@@ -87,20 +94,24 @@ class Processes:
 
     def collect(self) -> Sample:
         """One scan. A process that ends meanwhile is left out, so is one whose files cannot be parsed."""
+        is_first = not self._processes
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        self._unreadable = None
-        self._lacks_descriptors = False
         self._check_delay_accounting(now)
         self._take_answers()
         self._scan(now)
+        if is_first:
+            # to find thousands takes long, and what counted meanwhile would count as of the beginning
+            now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            self._scan(now)
         self._reader.settle()
         self._take_answers()
-        return self._sample()
+        return self._sample(now)
 
     def _scan(self, now: int) -> None:
         # the hot path: a process at rest costs one pread of a few bytes and two comparisons
+        self._unreadable, self._refused, self._lacks_descriptors = None, 0, False
         known, alive, pread = self._processes, {}, os.pread
-        for name in self._names(now):
+        for name in self._listing.names(known, now):
             process = known.get(name)
             if process is not None:
                 descriptor = process.schedstat_descriptor
@@ -114,8 +125,9 @@ class Processes:
                         continue
                 except (ProcessLookupError, FileNotFoundError):
                     pass
-                except ParseError as error:
-                    self._unreadable = str(error)
+                except (OSError, ParseError) as error:
+                    # refused by a security module, say: the others live on
+                    self._unreadable = f"{process.stat_path}: {error}"
                 self._let_go(process)
             elif not name.isdigit():
                 continue
@@ -130,14 +142,6 @@ class Processes:
             for process in alive.values():
                 if process.stat.ppid in pids:
                     process.turn_boottime_ns = 0
-
-    def _names(self, now: int) -> Iterable[str]:
-        """The folders to look at: those known, where no pid was given out since they were listed."""
-        newest = read_record(f"{self._proc}/loadavg", 256).rpartition(b" ")[2]
-        if newest == self._newest_pid and now - self._listed_boottime_ns < CLOSE_NS:
-            return tuple(self._processes)
-        self._newest_pid, self._listed_boottime_ns = newest, now
-        return os.listdir(self._folder)
 
     def _look(self, process: Process, now: int) -> bool:
         """Reads what is due of a known process. False where it is another life under the same pid."""
@@ -169,8 +173,7 @@ class Processes:
             process.stat, process.stat_bytes, process.busy_boottime_ns = stat, data, now
         owner_changed = owner_uid != process.owner_uid
         if owner_changed:
-            process.owner_uid = owner_uid
-            process.io_refused = False
+            process.owner_uid, process.io_refused, process.ran_since_facts = owner_uid, False, True
         if (
             since_facts >= FACTS_NS
             or process.stat.comm != old.comm
@@ -178,13 +181,27 @@ class Processes:
             or (process.stat.virtual_bytes != old.virtual_bytes and since_facts >= VIRTUAL_SIZE_NS)
         ):
             self._read_facts(process, now)
+            if process.stat.comm != old.comm:  # an exec sets the command line after the name: once more
+                process.facts_boottime_ns = now - FACTS_NS
         is_busy = now - process.busy_boottime_ns < CLOSE_NS
         if is_busy or owner_changed or (process.ran and now - process.looked_boottime_ns >= CLOSE_NS):
             self._read_closely(process, now, is_busy)
         process.turn_boottime_ns = 0 if is_busy else min(now + CLOSE_NS, process.facts_boottime_ns + FACTS_NS)
+        self._confirm_owner(process, now)
         self._keep_descriptors(process, is_busy)
         process.make_row(self._block_io_is_counted)
         return True
+
+    def _confirm_owner(self, process: Process, now: int) -> None:
+        """What was read while the owner changed is nobody's: it is read again at the next tick."""
+        owner_uid = os.stat(process.stat_path, dir_fd=self._folder).st_uid
+        if owner_uid != process.owner_uid:
+            process.owner_uid, process.ran_since_facts = owner_uid, True
+            process.exe, process.io, process.io_refused = None, None, False
+            process.make_exe_row()
+            process.make_io_row()
+            process.facts_boottime_ns = now - FACTS_NS
+            process.looked_boottime_ns = process.turn_boottime_ns = 0
 
     def _keep_descriptors(self, process: Process, is_busy: bool) -> None:
         """Of what rests only the file that is read every tick stays open."""
@@ -236,9 +253,12 @@ class Processes:
             process.schedstat_descriptor, process.schedstat = descriptor, schedstat
             self._read_facts(process, now)
             self._read_closely(process, now, True)
+            self._confirm_owner(process, now)
         except (OSError, ParseError) as error:
             self._close(descriptor)
-            if isinstance(error, ParseError):
+            if isinstance(error, PermissionError):
+                self._refused += 1
+            elif isinstance(error, ParseError):
                 self._unreadable = str(error)
             return None
         # looked at once more at the next tick, when an exec or a move to a cgroup that follow a fork are done; those
@@ -263,7 +283,7 @@ class Processes:
             status = parse_status(data)
             if keep_clock or status != process.status:
                 process.status, process.status_boottime_ns = status, now
-                process.user = self._user(status.effective_uid)
+                process.user = self._users.name(status.effective_uid, now)
         if not process.io_refused:
             self._read_io(process, now, keep_clock)
 
@@ -290,6 +310,8 @@ class Processes:
         process.cgroup = None if cgroup is None else parse_cgroup(cgroup)
         process.container = None if process.cgroup is None else container_of(process.cgroup)
         process.oom_score = read_int(f"{self._proc}/{process.pid}/oom_score")
+        if process.status is not None:
+            process.user = self._users.name(process.status.effective_uid, now)
         if process.stat.kernel_thread or not may_be_another_program:
             return
         try:
@@ -299,27 +321,29 @@ class Processes:
         process.make_exe_row()
         self._reader.ask(Question.COMMAND_LINE, process.pid)
 
-    def _user(self, uid: int) -> str | None:
-        if uid not in self._users:
-            self._users[uid] = None
-            self._reader.ask(Question.USER_NAME, uid)
-        return self._users[uid]
-
     def _take_answers(self) -> None:
-        for pid, answer in self._reader.take(Question.COMMAND_LINE).items():
+        answers = self._reader.take(Question.COMMAND_LINE)
+        room = COMMAND_LINES_BYTES
+        if answers:
+            room -= sum([process.command_line_bytes for process in self._processes.values()])
+        for pid, answer in answers.items():
             process = self._processes.get(str(pid))
-            if process is not None and answer.data is not None:
-                process.set_command_line(answer.data)
-                process.make_row(self._block_io_is_counted)
-        names: dict[int, str | None] = {}
-        for uid, answer in self._reader.take(Question.USER_NAME).items():
-            if isinstance(uid, int):
-                names[uid] = None if answer.data is None else text(answer.data)
-        if names:
-            self._users |= names
+            if process is None or answer.data is None:
+                continue
+            if answer.boottime_ns < process.stat.start_boottime_ns + TICK_NS:
+                # it may be of the pid's life before: start times are rounded down
+                self._reader.ask(Question.COMMAND_LINE, process.pid)
+            if answer.boottime_ns < process.stat.start_boottime_ns:
+                continue
+            room += process.command_line_bytes
+            process.set_command_line(answer.data, min(MAX_TEXT_BYTES, max(LEAST_COMMAND_LINE_BYTES, room)))
+            room -= process.command_line_bytes
+            process.make_row(self._block_io_is_counted)
+        if renamed := set(self._users.renamed()):
+            now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             for process in self._processes.values():
-                if process.status is not None and process.status.effective_uid in names:
-                    process.user = names[process.status.effective_uid]
+                if process.status is not None and process.status.effective_uid in renamed:
+                    process.user = self._users.name(process.status.effective_uid, now)
                     process.make_row(self._block_io_is_counted)
 
     def _check_delay_accounting(self, now: int) -> None:
@@ -330,7 +354,7 @@ class Processes:
         data = read_if_there(f"{self._proc}/sys/kernel/task_delayacct")
         self._block_io_is_counted = data is None or data.strip() != b"0"
 
-    def _sample(self) -> Sample:
+    def _sample(self, now: int) -> Sample:
         processes = self._processes.values()
         executables: Rows = {process.key: process.exe_row for process in processes if process.exe_row is not None}
         if executables != self._executables:
@@ -346,36 +370,19 @@ class Processes:
                 "process_executables": self._executables,
             },
             self._problem(),
-            {"process_io": _io_problem(refused, len(io_rows))},
+            {"process_io": process_problems.withheld_io(refused, len(io_rows))},
             shares_rows=True,
+            sampled_boottime_ns=now,
         )
 
     def _problem(self) -> Problem | None:
         if self._unreadable is not None:
-            return Problem(SourceState.DEGRADED, f"a process is left out: {self._unreadable}")
+            return process_problems.left_out(self._unreadable)
         if self._lacks_descriptors:
-            return Problem(
-                SourceState.DEGRADED,
-                f"{self._kept_descriptors} descriptors do not suffice for every process, so reading them costs more",
-                "raise LimitNOFILE of the unit, or ulimit -n",
-            )
+            return process_problems.few_descriptors(self._kept_descriptors)
+        if self._refused or "1" not in self._processes:
+            return process_problems.hidden_processes()
         return None
-
-
-def _io_problem(refused: int, readable: int) -> Problem | None:
-    if refused:
-        state = SourceState.DEGRADED if readable else SourceState.ABSENT
-        if os.geteuid() == 0:
-            return Problem(state, f"the kernel refuses the I/O of {refused} processes even to root (other namespaces?)")
-        return Problem(
-            state,
-            f"the I/O of {refused} processes of other users is withheld "
-            "(it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)",
-            "run ztopd as root to see it",
-        )
-    if not readable:
-        return Problem(SourceState.ABSENT, "this kernel counts no I/O per process (CONFIG_TASK_IO_ACCOUNTING)")
-    return None
 
 
 def _count_states(processes: Mapping[str, Process]) -> ProcessStates:

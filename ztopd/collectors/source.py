@@ -51,6 +51,8 @@ class Sample:
     further: Mapping[str, Problem | None] = field(default_factory=dict)
     shares_rows: bool = False
     """Whether rows that did not change are the same objects as last time already."""
+    sampled_boottime_ns: int | None = None
+    """When it was read, where that is not about when the collection began."""
 
 
 class Collector(Protocol):

@@ -2,8 +2,10 @@
 
 import fcntl
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 
-from ztop_protocol.codec import encode_section, encode_section_change
+from ztop_protocol.codec import MAX_FRAME_BYTES, encode_section, encode_section_change
 from ztop_protocol.frame import Frame, diff
 from ztopd.feed import FeedFrame, pack_feed
 
@@ -11,6 +13,8 @@ SEGMENT_FRAMES = 60
 """Once in so many frames the whole frame is sent too: a segment of the ring begins with it."""
 
 _PIPE_BYTES = 1 << 20
+_SEGMENT_BYTES = MAX_FRAME_BYTES
+"""A segment whose changes came to so much ends early: the server keeps one whole."""
 
 
 class FeedPipe:
@@ -26,9 +30,12 @@ class FeedPipe:
             pass
         self.descriptor = descriptor
         self.dropped = 0
+        self.left_out: tuple[str, ...] = ()
+        """The sections of the last frame that did not fit into :data:`MAX_FRAME_BYTES`: the largest ones."""
         self._waiting = memoryview(b"")
         self._base: Frame | None = None
         self._since_keyframe = 0
+        self._bytes_since_keyframe = 0
 
     @property
     def has_waiting_bytes(self) -> bool:
@@ -42,9 +49,19 @@ class FeedPipe:
             self.dropped += 1
             self._base = None
             return
+        self.left_out = ()
+        message = self._message(frame)
+        while message is None:
+            frame = replace(frame, sections={n: part for n, part in frame.sections.items() if n not in self.left_out})
+            message = self._message(frame)
+        self._waiting = memoryview(pack_feed(message))
+        self._base = frame
+        self.flush()
+
+    def _message(self, frame: Frame) -> FeedFrame | None:
+        """What is sent of the frame; None where it is too large, and ``left_out`` then names more sections."""
         base = self._base
-        with_keyframe = base is None or self._since_keyframe >= SEGMENT_FRAMES - 1
-        self._since_keyframe = 0 if with_keyframe else self._since_keyframe + 1
+        is_due = self._since_keyframe >= SEGMENT_FRAMES - 1 or self._bytes_since_keyframe >= _SEGMENT_BYTES
         changes: dict[str, bytes] = {}
         gone: tuple[str, ...] = ()
         if base is not None:
@@ -52,18 +69,20 @@ class FeedPipe:
             changes = {name: encode_section_change(name, change) for name, change in delta.sections.items()}
             gone = delta.gone_sections
         keyframe = None
-        if with_keyframe:
+        if base is None or is_due:
             keyframe = {name: encode_section(name, section) for name, section in frame.sections.items()}
-        self._base = frame
-        self._waiting = memoryview(
-            pack_feed(
-                FeedFrame(
-                    *(frame.seq, frame.time_ns, frame.boottime_ns, frame.boot_id),
-                    *(None if base is None else base.seq, changes, gone, keyframe),
-                )
-            )
+        if too_large := _too_large(changes) or _too_large(keyframe or {}):
+            self.left_out += too_large
+            return None
+        if keyframe is None:
+            self._since_keyframe += 1
+            self._bytes_since_keyframe += sum(map(len, changes.values()))
+        else:
+            self._since_keyframe = self._bytes_since_keyframe = 0
+        return FeedFrame(
+            *(frame.seq, frame.time_ns, frame.boottime_ns, frame.boot_id),
+            *(None if base is None else base.seq, changes, gone, keyframe),
         )
-        self.flush()
 
     def flush(self) -> None:
         """Sends what waits, as far as it goes."""
@@ -76,3 +95,15 @@ class FeedPipe:
     def close(self) -> None:
         """Closes the pipe: the server ends with it."""
         os.close(self.descriptor)
+
+
+def _too_large(parts: Mapping[str, bytes]) -> tuple[str, ...]:
+    """The largest sections, without which the others fit into a frame."""
+    total = sum(map(len, parts.values()))
+    names: list[str] = []
+    for name in sorted(parts, key=lambda name: len(parts[name]), reverse=True):
+        if total <= MAX_FRAME_BYTES:
+            break
+        total -= len(parts[name])
+        names.append(name)
+    return tuple(names)

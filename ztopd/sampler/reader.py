@@ -94,7 +94,12 @@ class Reader:
             return
         if self._child is None and time.monotonic() < self._not_before:
             return
-        child = self._child or self._start_child()
+        try:
+            child = self._child or self._start_child()
+        except OSError as error:
+            self._not_before = time.monotonic() + RESTART_S
+            _log.warning("the reader child cannot be started (%s); it is tried again", error.strerror)
+            return
         assert child.stdin is not None and child.stdout is not None
         poll = select.poll()
         poll.register(child.stdout, select.POLLIN)
@@ -120,12 +125,11 @@ class Reader:
 
     def _read(self, data: bytes) -> None:
         self._unpacker.feed(data)
-        now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        for name, argument, content, reason in self._unpacker:
+        for name, argument, content, reason, boottime_ns in self._unpacker:
             question = Question(name)
             self._asked.popleft()
             self._pending.discard((question, argument))
-            self._answers[question][argument] = Answer(content, reason, now)
+            self._answers[question][argument] = Answer(content, reason, boottime_ns)
         self._progress = time.monotonic()
 
     def _restart(self, culprit: tuple[Question, Argument] | None) -> None:
@@ -135,7 +139,7 @@ class Reader:
             _log.warning("reading the %s of %s blocks; it is left alone for a while", question, _said(argument))
             self._stuck[culprit] = time.monotonic() + STUCK_S
             now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            self._answers[question][argument] = Answer(None, "it blocks", now)
+            self._answers[question][argument] = Answer(None, "it blocks", now, is_late=True)
         again = [asked for asked in self._asked if asked != culprit]
         self._asked.clear()
         self._pending.clear()

@@ -9,10 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from types import FrameType
 from typing import Protocol
 
+from ztop_protocol.frame import Frame
 from ztopd.collectors.host import read_boot_id
 from ztopd.collectors.source import Roots
 from ztopd.collectors.threads import Threads
@@ -46,7 +46,11 @@ def raise_descriptor_limit() -> int:
     """Raises the soft limit of open files to the hard one; returns how many the process table may keep."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (ValueError, OSError) as error:
+            # a hard limit over fs.nr_open, which was lowered since
+            _log.warning("the limit of open files stays at %d: %s", soft, error)
         # what the kernel made of it, not what we asked for
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(0, soft - OTHER_DESCRIPTORS)
@@ -67,6 +71,8 @@ class _Server:
         self.wishes_fd: int | None = None
         """Each byte that comes here says that a client wants to see the threads of all processes."""
         self.pidfd: int | None = None
+        self._newest: Frame | None = None
+        """What a server that is started anew gets at once."""
         self.is_over = False
         """A private server that ended: its client is gone, or it will start a new ztopd."""
 
@@ -85,11 +91,18 @@ class _Server:
             *("--proc", self._settings.roots.proc),
             *(("--group", self._settings.group) if self._settings.group else ()),
         ]
-        self._child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, pass_fds=(read_end, wish_fd, client_fd), close_fds=True
-        )
-        os.close(read_end)
-        os.close(wish_fd)
+        try:
+            self._child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, pass_fds=(read_end, wish_fd, client_fd), close_fds=True
+            )
+        except OSError as error:
+            os.close(write_end)
+            self._forget()
+            self._is_not_there(f"cannot be started ({error.strerror})", now)
+            return
+        finally:
+            os.close(read_end)
+            os.close(wish_fd)
         if self._private_fd is not None:
             # held open here it would keep the client from noticing that the server died
             os.close(self._private_fd)
@@ -97,6 +110,30 @@ class _Server:
         self.pidfd = os.pidfd_open(self._child.pid)
         self.pipe = FeedPipe(write_end)
         self._started = now
+        if self._newest is not None:
+            self.offer(self._newest)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The sections that the newest frame was sent without."""
+        return () if self.pipe is None else self.pipe.left_out
+
+    def offer(self, frame: Frame) -> None:
+        """Sends the frame, if there is a server."""
+        self._newest = frame
+        if self.pipe is not None:
+            try:
+                self.pipe.offer(frame)
+            except BrokenPipeError:
+                self.ended(time.monotonic())
+
+    def flush(self) -> None:
+        """Sends what waits, as far as it goes."""
+        if self.pipe is not None:
+            try:
+                self.pipe.flush()
+            except BrokenPipeError:
+                self.ended(time.monotonic())
 
     def ended(self, now: float) -> None:
         """The child died, or its pipe broke."""
@@ -105,12 +142,15 @@ class _Server:
             return
         child.kill()
         status = child.wait()
+        if now - self._started > 10 * SERVER_BACKOFF_S[1]:
+            self._backoff = SERVER_BACKOFF_S[0]
+        self._is_not_there(f"ended with status {status}", now)
+
+    def _is_not_there(self, why: str, now: float) -> None:
         if self._listening is None:
             self.is_over = True
             return
-        if now - self._started > 10 * SERVER_BACKOFF_S[1]:
-            self._backoff = SERVER_BACKOFF_S[0]
-        _log.warning("the server process ended with status %d; it is started again in %g s", status, self._backoff)
+        _log.warning("the server process %s; it is started again in %g s", why, self._backoff)
         self._not_before = now + self._backoff
         self._backoff = min(2 * self._backoff, SERVER_BACKOFF_S[1])
 
@@ -213,20 +253,12 @@ def _loop(settings: Settings, sampler: Sampler, server: _Server, threads: Thread
             elif descriptor == server.pidfd:
                 server.ended(time.monotonic())
             elif server.pipe is not None and descriptor == server.pipe.descriptor:
-                _send(server.pipe.flush, server)
+                server.flush()
 
 
 def _tick(sampler: Sampler, server: _Server) -> None:
     started = time.thread_time_ns()
     frame = sampler.sample()
-    if server.pipe is not None:
-        pipe = server.pipe
-        _send(lambda: pipe.offer(frame), server)
+    server.offer(frame)
+    sampler.note_left_out(server.left_out)
     sampler.note_cost(time.thread_time_ns() - started)
-
-
-def _send(action: Callable[[], None], server: _Server) -> None:
-    try:
-        action()
-    except BrokenPipeError:
-        server.ended(time.monotonic())

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ztop_protocol.codec import MAX_FRAME_BYTES
 from ztop_protocol.frame import Frame, Row, Section
 from ztop_protocol.schema import SourceState
 from ztopd.collectors.blocking import BlockingReader
@@ -54,14 +55,16 @@ class Sampler:
         self._health["reader"] = _Health()
         self._health["sampler"] = _Health()
         self._logged: set[tuple[str, str]] = set()
-        self._skipped_boottime_ns: int | None = None
+        self._skipped_boottime_ns = 0
+        self._skips: Problem | None = None
+        self._left_out: Problem | None = None
 
     def skip(self, ticks: int) -> None:
         """Takes note of ticks that did not take place because one before them took too long."""
         for health in self._health.values():
             health.skipped += ticks
         self._skipped_boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        self._health["sampler"].problem = Problem(
+        self._skips = Problem(
             SourceState.DEGRADED,
             f"ticks were skipped because one took too long, {ticks} at once",
             "a longer --interval",
@@ -70,6 +73,16 @@ class Sampler:
     def note_cost(self, cost_ns: int) -> None:
         """Takes note of the CPU time of the whole last tick, the encoding and sending included."""
         self._health["sampler"].cost_ns = cost_ns
+
+    def note_left_out(self, sections: Sequence[str]) -> None:
+        """Takes note of the sections that the last frame was sent without, because it would have been too large."""
+        self._left_out = None
+        if sections:
+            self._left_out = Problem(
+                SourceState.DEGRADED,
+                f"{', '.join(sections)} left out: a frame holds at most {MAX_FRAME_BYTES >> 20} MiB",
+                "see what makes so many processes, or so long names and paths",
+            )
 
     def sample(self) -> Frame:
         """The next frame."""
@@ -104,6 +117,7 @@ class Sampler:
             health.problem = Problem(SourceState.DEGRADED, f"an error in ztopd, see its log: {error!r}")
             health.failures += 1
         else:
+            sampled_boottime_ns = sample.sampled_boottime_ns or sampled_boottime_ns
             self._keep(sample, sampled_boottime_ns)
             health.problem, health.sections = sample.problem, tuple(sample.sections)
             health.sampled_boottime_ns = sampled_boottime_ns
@@ -123,8 +137,9 @@ class Sampler:
         self._health["reader"].problem = self._reader.problem()
         sampler = self._health["sampler"]
         sampler.sampled_boottime_ns = boottime_ns
-        if self._skipped_boottime_ns is not None and boottime_ns - self._skipped_boottime_ns > SKIPS_REMEMBERED_NS:
-            sampler.problem = self._skipped_boottime_ns = None
+        if boottime_ns - self._skipped_boottime_ns > SKIPS_REMEMBERED_NS:
+            self._skips = None
+        sampler.problem = self._left_out or self._skips
         rows = by_key("sources", (health.row(source) for source, health in self._health.items()))
         self._sections["sources"] = Section(boottime_ns, rows)
 

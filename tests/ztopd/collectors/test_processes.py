@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,7 +15,8 @@ from tests.ztopd.collectors.immediate_reader import ImmediateReader
 from ztop_protocol.frame import Cell, Row
 from ztop_protocol.schema import MAX_TEXT_BYTES, PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES, SourceState
 from ztopd.collectors import processes as module
-from ztopd.collectors.blocking import Question
+from ztopd.collectors.blocking import Answer, Question
+from ztopd.collectors.process_entry import Process
 from ztopd.collectors.processes import Processes
 from ztopd.collectors.source import Roots, Rows
 
@@ -172,6 +174,9 @@ def test_an_exec_is_noticed(table: Table, start: Callable[..., "subprocess.Popen
     wait_for(lambda: psutil.Process(child.pid).name() == "sleep")
     table.scan()
     assert table.cell(child.pid, "comm") == "sleep"
+    # the scan may have come while the exec was under way, after the name and before the command line
+    time.sleep(0.05)
+    table.scan()
     assert table.cell(child.pid, "command_line") == "sleep 100"
     assert table.cell(child.pid, "start_boottime_ns") == before
     executable = table.owner_row("process_executables", child.pid)
@@ -390,6 +395,88 @@ def test_stopped_processes_are_counted(table: Table, start: Callable[..., "subpr
     states = table.collector.states()
     assert states is not None and states.stopped >= 1
     assert states.total == len(table.rows)
+
+
+def test_the_answer_about_an_earlier_life_of_a_pid_is_not_taken(
+    table: Table, start: Callable[..., "subprocess.Popen[bytes]"]
+) -> None:
+    child = start(*python(WAIT))
+    ready(child)
+    table.scan()
+    table.scan()
+    process = table.collector._processes[str(child.pid)]
+    own = process.command_line
+    assert own is not None
+    answers = table.reader._answers[Question.COMMAND_LINE]
+    answers[child.pid] = Answer(b"another\0", None, process.stat.start_boottime_ns - 1)
+    asked = len(table.reader.asked)
+    table.collector._take_answers()
+    assert process.command_line == own
+    assert (Question.COMMAND_LINE, child.pid) in table.reader.asked[asked:]
+    table.reader._answers[Question.COMMAND_LINE][child.pid] = Answer(
+        b"its own\0", None, process.stat.start_boottime_ns + 10**9
+    )
+    table.collector._take_answers()
+    assert process.command_line == "its own"
+
+
+def test_all_command_lines_together_are_bounded(
+    table: Table, start: Callable[..., "subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "COMMAND_LINES_BYTES", 0)
+    child = start(*python(WAIT), "x" * 1000)
+    ready(child)
+    table.scan()
+    table.scan()
+    assert len(str(table.cell(child.pid, "command_line"))) == module.LEAST_COMMAND_LINE_BYTES
+    assert table.cell(child.pid, "command_line_truncated") is True
+
+
+def test_one_process_that_is_refused_leaves_the_others(
+    table: Table, start: Callable[..., "subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A security module may refuse the files of a process that it showed before."""
+    child = start("/bin/sleep", "100")
+    table.scan()
+    look = table.collector._look
+
+    def refuse(process: Process, now: int) -> bool:
+        if process.pid == child.pid:
+            raise PermissionError(13, "Permission denied")
+        return look(process, now)
+
+    monkeypatch.setattr(table.collector, "_look", refuse)
+    table.scan()
+    assert table.row(os.getpid()) is not None
+    assert table.sample.problem is not None and "Permission denied" in table.sample.problem.reason
+
+
+def test_hidden_processes_are_said_to_be(tmp_path: Path) -> None:
+    """Where /proc is mounted with hidepid, not even the first process is shown."""
+    collector = Processes(Roots(str(tmp_path)), ImmediateReader(), 10)
+    try:
+        problem = collector.collect().problem
+        assert problem is not None and "hidepid" in problem.reason
+    finally:
+        collector.close()
+
+
+def test_the_first_table_is_as_of_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To find thousands of processes takes longer than the first interval; the rates count from the last look."""
+    collector = Processes(Roots(), ImmediateReader(), 1000)
+    try:
+        times: list[int] = []
+        scan = collector._scan
+
+        def slow(now: int) -> None:
+            scan(now)
+            times.append(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+
+        monkeypatch.setattr(collector, "_scan", slow)
+        sampled = collector.collect().sampled_boottime_ns
+        assert sampled is not None and times[0] <= sampled <= times[1]
+    finally:
+        collector.close()
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

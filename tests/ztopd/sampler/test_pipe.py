@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
-from ztop_protocol.codec import FrameDecoder, unpack
+from ztop_protocol.codec import MAX_FRAME_BYTES, FrameDecoder, unpack
 from ztop_protocol.frame import Frame, Section, apply
-from ztopd.feed import FeedDecoder, FeedFrame
+from ztopd.feed import MAX_MESSAGE_BYTES, FeedDecoder, FeedFrame
 from ztopd.sampler.pipe import FeedPipe
 
 
@@ -100,3 +101,58 @@ def test_a_reader_that_is_gone_is_an_error(ends: tuple[int, FeedPipe]) -> None:
     with pytest.raises(BrokenPipeError):
         pipe.offer(frame(1))
     pipe.close()
+
+
+class Sink:
+    """Takes a pipe's bytes however many they are."""
+
+    def __init__(self, read_end: int, pipe: FeedPipe) -> None:
+        self._read_end, self._pipe = read_end, pipe
+        self._decoder = FeedDecoder()
+        self.messages: list[FeedFrame] = []
+
+    def offer(self, frame: Frame) -> None:
+        self._pipe.offer(frame)
+        while True:
+            self.messages += self._decoder.frames(received(self._read_end))
+            if not self._pipe.has_waiting_bytes:
+                break
+            self._pipe.flush()
+        self.messages += self._decoder.frames(received(self._read_end))
+
+
+def with_hosts(frame: Frame, name: str, letters: int) -> Frame:
+    """The frame with rows of ``letters`` letters each in the section ``name``."""
+    rows = {(n, 0): (n, 0, f"{frame.seq:06}" + "x" * letters) for n in range(10)}
+    return Frame(
+        frame.seq, frame.time_ns, frame.boottime_ns, "boot", {**frame.sections, name: Section(frame.boottime_ns, rows)}
+    )
+
+
+def test_what_is_too_large_is_left_out_and_said_and_the_rest_arrives(ends: tuple[int, FeedPipe]) -> None:
+    read_end, pipe = ends
+    sink = Sink(read_end, pipe)
+    large = MAX_FRAME_BYTES // 10
+    sink.offer(with_hosts(frame(1), "processes", large))
+    assert pipe.left_out == ("processes",)
+    sink.offer(with_hosts(frame(2), "processes", 100))
+    assert pipe.left_out == ()
+    sink.offer(with_hosts(frame(3), "processes", large))
+    assert pipe.left_out == ("processes",)
+    sink.offer(with_hosts(frame(4), "processes", large))
+    names = [sorted((message.keyframe or {}) | message.changes) for message in sink.messages]
+    assert names == [["networks"], ["networks", "processes"], ["networks"], ["networks"]]
+    assert [message.base_seq for message in sink.messages] == [None, 1, 2, 3]
+    assert [message.gone_sections for message in sink.messages] == [(), (), ("processes",), ()]
+
+
+def test_a_segment_of_large_changes_ends_early(ends: tuple[int, FeedPipe]) -> None:
+    """The server keeps a whole segment."""
+    read_end, pipe = ends
+    sink = Sink(read_end, pipe)
+    for seq in range(1, 21):
+        sink.offer(with_hosts(frame(seq), "processes", MAX_FRAME_BYTES // 40))
+    keyframes = [place for place, message in enumerate(sink.messages) if message.keyframe is not None]
+    assert len(keyframes) >= 4
+    assert max(b - a for a, b in pairwise(keyframes)) <= 6
+    assert 2 * MAX_FRAME_BYTES < MAX_MESSAGE_BYTES

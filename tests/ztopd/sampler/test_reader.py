@@ -114,3 +114,36 @@ def test_a_child_that_cannot_start_is_tried_again_at_leisure(reader: Reader) -> 
             pids.add(reader._child.pid)
         time.sleep(0.01)
     assert len(pids) == 1
+
+
+def test_a_child_that_cannot_even_be_made_is_no_error_of_the_collector(reader: Reader) -> None:
+    """No room for another process or descriptor."""
+    reader._command = ["/nonexistent/python"]
+    reader.ask(Question.USER_NAME, 0)
+    assert not reader.take(Question.USER_NAME)
+    reader.settle()
+    assert reader._child is None
+
+
+def test_an_answer_is_as_old_as_its_reading_however_late_it_is_taken(reader: Reader) -> None:
+    asked = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    reader.ask(Question.FILESYSTEM, b"/")
+    reader.settle()
+    reader.ask(Question.USER_NAME, 0)
+    wait_for_answer(reader, Question.USER_NAME, 0)
+    taken = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    time.sleep(0.3)
+    answer = reader.take(Question.FILESYSTEM)[b"/"]
+    assert asked < answer.boottime_ns <= taken
+
+
+def test_the_childs_terminal_does_not_end_it(reader: Reader) -> None:
+    reader.ask(Question.USER_NAME, 0)
+    wait_for_answer(reader, Question.USER_NAME, 0)
+    child = reader._child
+    assert child is not None
+    child.send_signal(signal.SIGINT)
+    child.send_signal(signal.SIGHUP)
+    reader.ask(Question.USER_NAME, 1)
+    wait_for_answer(reader, Question.USER_NAME, 1)
+    assert child.poll() is None

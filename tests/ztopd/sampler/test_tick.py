@@ -128,3 +128,19 @@ def test_further_sources_have_rows_of_their_own() -> None:
     frame = sampler.sample()
     assert source(frame, "process_io", "reason") == "withheld"
     assert source(frame, "process_io", "sampled_boottime_ns") is not None
+
+
+def test_what_a_frame_was_sent_without_is_said_as_long_as_it_is_so() -> None:
+    sampler = sampler_of()
+    sampler.note_left_out(("processes",))
+    reason = source(sampler.sample(), "sampler", "reason")
+    assert reason == "processes left out: a frame holds at most 8 MiB"
+    sampler.note_left_out(())
+    assert source(sampler.sample(), "sampler", "reason") is None
+
+
+def test_a_collection_that_takes_long_says_when_it_read() -> None:
+    late = Sample(dict(sample(1).sections), sampled_boottime_ns=123)
+    frame = sampler_of(Scripted(script=[late])).sample()
+    assert frame.sections["pressure"].sampled_boottime_ns == 123
+    assert source(frame, "pressure", "sampled_boottime_ns") == 123
