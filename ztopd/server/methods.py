@@ -18,7 +18,7 @@ from ztop_protocol.version import VERSION
 from ztopd.collectors.threads import NoSuchProcess, read_threads
 from ztopd.feed import FeedFrame
 from ztopd.server import arguments as read
-from ztopd.server.access import HIDEABLE, Peer, View
+from ztopd.server.access import HIDEABLE, Peer, View, owner
 from ztopd.server.hub import Hub, rss_bytes
 
 MAX_ROWS = 1000
@@ -30,7 +30,7 @@ FIRST_FRAMES_SECONDS = 2.0
 FRAME_SECTIONS: tuple[str, ...] = tuple(name for name in SECTIONS if name != "threads")
 """The sections that frames have always; the threads of all processes are in them while somebody subscribes to it."""
 
-_PID, _START = (THREADS.position[name] for name in ("tid", "start_boottime_ns"))
+_PID, _START, _OWNER = (THREADS.position[name] for name in ("tid", "start_boottime_ns", "owner_uid"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,8 @@ async def threads(client: Client, arguments: Arguments) -> bytes:
     pid = read.integer(arguments, "pid", 0, 1, 1 << 22)
     start: Cell = read.integer(arguments, "start_boottime_ns", -1, 0, (1 << 63) - 1)
     newest = await _newest(client)
-    if not client.view.sees_all and client.hub.published.hides_processes(newest.seq):
+    is_hidden = not client.view.sees_all and client.hub.published.hides_processes(newest.seq)
+    if is_hidden:
         visible = client.hub.published.frame(client.view, newest.seq, ("processes",)).rows("processes")
         start = next((key[1] for key in visible if key[0] == pid and start in (-1, key[1])), None)
         if start is None:
@@ -190,6 +191,9 @@ async def threads(client: Client, arguments: Arguments) -> bytes:
     # the main thread started when the process did: another start time is another process of the same pid
     main = next(iter(rows))
     if start != -1 and (main[_PID], main[_START]) != (pid, start):
+        raise _no_process(pid)
+    # it may have become another user's since that frame
+    if is_hidden and owner(rows[main][_OWNER]) != client.view.uid:
         raise _no_process(pid)
     head = {**_head(newest), "time_ns": time.time_ns(), "boottime_ns": boottime_ns, "truncated": truncated}
     return encode_map(head, "sections", {"threads": encode_table(THREADS.names, boottime_ns, rows.values())})

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ztop_protocol.codec import Malformed
 from ztop_protocol.connection import (
     Arguments,
     ErrorCode,
@@ -43,6 +44,8 @@ class Session:
 
     client: Client
     send: Callable[[bytes], None]
+    abort: Callable[[], None]
+    """Ends the connection at once."""
     is_writable: bool = True
     _subscriptions: dict[int, Subscription] = field(default_factory=dict)
     _next_id: int = 1
@@ -81,6 +84,17 @@ class Session:
 
     def frame_arrived(self) -> None:
         """There is a new frame: sends what the subscriptions are due."""
+        try:
+            self._send_due()
+        except Malformed:
+            # the feed cannot be followed: for nobody
+            raise
+        except Exception:  # a bug of ours must not take the other clients along
+            _log.exception("a subscription failed; its client is disconnected")
+            self.close()
+            self.abort()
+
+    def _send_due(self) -> None:
         newest = self.client.hub.latest.newest
         assert newest is not None
         for subscription in self._subscriptions.values():

@@ -158,7 +158,7 @@ def connect(hub: Hub) -> Iterator[Callable[..., FakeClient]]:
     def make(view: View = ROOT) -> FakeClient:
         peer = Peer(99, 65534 if view.uid is None else view.uid, 100, frozenset())
         box: list[FakeClient] = []
-        session = Session(Client(hub, peer, view), lambda data: box[0].take(data))
+        session = Session(Client(hub, peer, view), lambda data: box[0].take(data), lambda: None)
         box.append(FakeClient(session, Connection(CLIENT_LIMITS)))
         made.append(box[0])
         return box[0]

@@ -289,3 +289,24 @@ async def test_a_broken_feed_is_noticed(machine: Any, hub: Hub, connect: Connect
     broken.changes["process_io"] = b"\xc1"
     with pytest.raises(Malformed):
         hub.take(broken)
+
+
+async def test_a_bug_in_one_subscription_leaves_the_others_alone(
+    machine: Any, hub: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.take(machine.tick())
+    ended: list[str] = []
+    broken, well = connect(), connect()
+    broken.session.abort = lambda: ended.append("broken")
+    well.session.abort = lambda: ended.append("well")
+    await broken.call("subscribe")
+    await well.call("subscribe")
+
+    def fail(_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(type(broken.session), "_advance", lambda self, subscription: fail(subscription))
+    hub.take(machine.tick())
+    assert sorted(ended) == ["broken", "well"]
+    assert "its client is disconnected" in caplog.text
+    assert hub.statistics.subscriptions == 0
