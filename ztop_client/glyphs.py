@@ -78,7 +78,7 @@ ASCII = Glyphs(
     ascii_only=True,
     segments=("|", "#", "=", ":", "!", "*"),
     rest=".",
-    levels=" .:-=+*#@",
+    levels=" .:;=+*#@",
     ascending="^",
     descending="v",
     live="*",

@@ -114,8 +114,11 @@ class Monitor:
 
     def _arrived(self) -> None:
         self._late_after = time.monotonic() + self._patience()
+        pair = self._source.latest()
         if not self._view.paused:
             self._show()
+        elif pair is not None:
+            self._screen.remember(pair.previous, pair.current)
 
     def _show(self) -> None:
         """Puts the newest frame on the screen."""

@@ -15,7 +15,7 @@ from ztop_protocol.schema import PROCESSES
 _USER = PROCESSES.position["user"]
 _UID = PROCESSES.position["effective_uid"]
 _KERNEL_THREAD = PROCESSES.position["kernel_thread"]
-METER_SECTIONS = frozenset({"host", "cpus", "memory"})
+METER_SECTIONS = frozenset({"host", "cpus", "memory", "pressure", "disks", "networks", "sensors"})
 """What the title line and the meters are drawn from."""
 PAGE_SECTIONS = frozenset({"process_io", "process_executables"})
 """What the page of a process is drawn from, beside the processes."""

@@ -251,6 +251,7 @@ class TestMouse:
 
     def test_a_click_selects_and_the_wheel_scrolls(self, start: Start) -> None:
         driver = start()
+        driver.wait("146 alice")
         line = next(number for number, text in enumerate(driver.screen.display) if "146 alice" in text)
         self.click(driver, 20, line)
         driver.wait(lambda: selected_pid(driver) == "146")

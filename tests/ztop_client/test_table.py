@@ -202,8 +202,8 @@ def test_meters_say_what_the_machine_does() -> None:
     assert "5.5G/16.0G" in text
     assert "1.0G/2.0G" in text
     # core 0: half user, a tenth for nice, system, irq, softirq and steal each; core 1 half of that
-    assert "100.0%" in text
-    assert "50.0%" in text
+    assert "100%" in text
+    assert "50%" in text
     assert "live" in text
 
 
@@ -212,7 +212,7 @@ def test_before_the_second_frame_the_meters_are_unknown_not_zero() -> None:
     line = text_of(made)[1]
     assert line.split()[0] == "0"
     assert " - " in line
-    assert "0.0%" not in line
+    assert "0%" not in line
 
 
 def test_a_lost_source_is_said_first_even_on_a_narrow_screen() -> None:

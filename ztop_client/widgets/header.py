@@ -1,32 +1,27 @@
 """The title line and the meters: what the machine as a whole does."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
 
-from ztop_client.formats import ABSENT, bytes_text, count_text, label_text, load_text, percent_text, uptime_text
+from ztop_client.formats import label_text, load_text, uptime_text
 from ztop_client.glyphs import Glyphs
+from ztop_client.history import BusyHistory
+from ztop_client.machine import Machine, machine
 from ztop_client.widgets.canvas import Line, Piece, draw, justify, pieces_width
-from ztop_client.widgets.meters import Segment, bar, level, meter
-from ztop_protocol.frame import Cell, Frame, Key
-from ztop_protocol.rates import RATE_POSITION, RateRow, rates
+from ztop_client.widgets.cores import bar_of, core_rows, percent
+from ztop_client.widgets.gauges import details, gauges
+from ztop_client.widgets.strip import columns_of, strip
+from ztop_protocol.frame import Frame
 
-_CPU = RATE_POSITION["cpus"]
-_BUSY = _CPU["busy_percent"]
-_SEGMENTS: tuple[tuple[str, tuple[int, ...]], ...] = (
-    ("cpu_user", (_CPU["user_percent"],)),
-    ("cpu_nice", (_CPU["nice_percent"],)),
-    ("cpu_system", (_CPU["system_percent"],)),
-    ("cpu_irq", (_CPU["irq_percent"], _CPU["softirq_percent"])),
-    ("cpu_steal", (_CPU["steal_percent"],)),
-    ("cpu_iowait", (_CPU["iowait_percent"],)),
-)
-
-_Item: TypeAlias = Callable[[int], list[Piece]]
-_NUMBER_CELL, _GAP = 7, 2
-_BARS, _NUMBERS = (20, 16), (_NUMBER_CELL,)
-"""The least widths of a core's cell."""
+_TWO_COLUMNS = 72
+"""From so many cells on the gauges stand beside the cores."""
+_DETAILED = 60
+_TALL = 4
+"""Cores stand in columns of so many where they are few; what is left of the height is the strip's."""
+_SPAN_CELLS = 6
+_STRIP_COLUMNS = 100
+"""The fewest seconds of a strip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,174 +69,78 @@ class Meters:
 
     def __init__(self, glyphs: Glyphs) -> None:
         self._glyphs = glyphs
-        self._frame: Frame | None = None
-        self._cpus: Mapping[Key, RateRow] = {}
+        self._machine: Machine | None = None
+        self._busy = BusyHistory()
 
     def show(self, previous: Frame | None, current: Frame) -> None:
         """A new frame."""
-        self._frame = current
-        cpus = rates(previous, current, "cpus")
-        self._cpus = {key: cpus[key] for key in sorted(cpus)}
+        self.remember(previous, current)
+        self._machine = machine(previous, current)
+
+    def remember(self, previous: Frame | None, current: Frame) -> None:
+        """A frame that may not be shown (the screen is paused), for the strip."""
+        self._busy.add(previous, current)
 
     def lines(self, width: int, most: int) -> list[Line]:
         """At most so many lines; none at all where there is no room for anything useful."""
-        if self._frame is None or width < 20 or most < 1:
+        now = self._machine
+        if now is None or width < 20 or most < 1:
             return []
-        beside: list[_Item] = [self._memory, self._swap, self._tasks]
-        half, whole = (width - 5) // 2, width - 2
-        wide = width >= 72
-        below = min(2 if wide else 3, most - 1)
-        for kinds in (_BARS, _NUMBERS):
-            if wide and most >= len(beside):
-                left = self._cpu_rows(half, most, len(beside), kinds)
-                if left is not None:
-                    return self._side_by_side(left, beside, width, half)
-            rows = self._cpu_rows(whole, most - below, 1, kinds)
-            if rows is not None:
-                break
+        if width < _TWO_COLUMNS:
+            return self._one_column(now, width, most)
+        half = (width - 5) // 2
+        right = gauges(now, half, self._glyphs)[:most]
+        room = min(most, max(len(right), 5, min(most // 2, 10)))
+        cores = core_rows(now.cores, half, room - 1 if room > 2 else room, min(room - 2, _TALL), self._glyphs)
+        above: list[list[Piece]] = []
+        left: list[list[Piece]] = []
+        if cores is not None:
+            left = [*cores, *self._strip(now, half, room - len(cores), "CPU")]
         else:
-            rows = self._summary(whole, most - below)
-        lines = [self._line(row, width) for row in rows]
-        if wide and below:
-            lines.append(self._pair(self._memory(half), self._swap(half), width, half))
-            beside = [self._tasks]
-        return lines + [self._line(item(whole), width) for item in beside[: most - len(lines)]]
+            room = min(room, max(len(right), 4))
+            above = core_rows(now.cores, width - 2, most - room, 1, self._glyphs, cells=True) or []
+            left = [bar_of("CPU", now.total, half, self._glyphs), *self._strip(now, half, room - 1, "")]
+        more = list(details(now, self._glyphs)) if half >= _DETAILED else []
+        right += more if len(right) + len(more) <= room else []
+        lines = [self._line(row, width) for row in above]
+        for place in range(max(len(left), len(right))):
+            beside = (left[place] if place < len(left) else [], right[place] if place < len(right) else [])
+            lines.append(self._pair(*beside, width, half))
+        return lines
+
+    def _one_column(self, now: Machine, width: int, most: int) -> list[Line]:
+        below = gauges(now, width - 2, self._glyphs)[: max(most - 1, 0)]
+        cores = core_rows(now.cores, width - 2, most - len(below), 1, self._glyphs)
+        if cores is None:
+            cores = [bar_of("CPU", now.total, width - 2, self._glyphs)]
+            cores += core_rows(now.cores, width - 2, most - len(below) - 1, 1, self._glyphs, cells=True) or []
+        return [self._line(row, width) for row in (*cores, *below)][:most]
+
+    def _strip(self, now: Machine, width: int, height: int, label: str) -> list[list[Piece]]:
+        """The last minutes of all cores together, what they are now, and how far back it goes."""
+        room = width - len("CPU ") - _SPAN_CELLS
+        sampled = now.frame.sections.get("cpus")
+        if height < 1 or room < 4 or sampled is None:
+            return []
+        count = columns_of(room, self._glyphs)
+        seconds = next(seconds for seconds in (1, 2, 5, 10, 30) if count * seconds >= _STRIP_COLUMNS or seconds == 30)
+        values = self._busy.until(sampled.sampled_boottime_ns, count, seconds)
+        curve = strip([None if value is None else value / 100 for value in values], height, self._glyphs)
+        span = f"{count * seconds // 60}m{count * seconds % 60:02d}s"
+        texts: list[Piece] = [("value", percent(now.total.busy)), ("dim", span)][0 if label else 1 :]
+        texts += [("text", "")] * height
+        return [
+            [
+                ("label", (label if row == 0 else "").ljust(4)),
+                *line,
+                (texts[row][0], texts[row][1].rjust(_SPAN_CELLS)),
+            ]
+            for row, line in enumerate(curve)
+        ]
 
     def _line(self, pieces: Sequence[Piece], width: int) -> Line:
         return draw([("text", " "), *pieces], width, self._glyphs, "text")
 
-    def _side_by_side(
-        self, left: Sequence[Sequence[Piece]], right: Sequence[_Item], width: int, half: int
-    ) -> list[Line]:
-        count = max(len(left), len(right))
-        return [
-            self._pair(
-                left[row] if row < len(left) else (),
-                right[row](half) if row < len(right) else (),
-                width,
-                half,
-            )
-            for row in range(count)
-        ]
-
     def _pair(self, left: Sequence[Piece], right: Sequence[Piece], width: int, half: int) -> Line:
         gap = half + 3 - pieces_width(left, self._glyphs)
         return self._line([*left, ("text", " " * gap), *right], width)
-
-    def _cpu_rows(self, width: int, most: int, least: int, kinds: Sequence[int]) -> list[list[Piece]] | None:
-        """A cell per core, down and then across, in ``least`` rows or more; None if ``most`` are too few."""
-        items = list(self._cpus.items())
-        for narrowest in kinds:
-            across = max((width + _GAP) // (narrowest + _GAP), 1)
-            rows = max(-(-len(items) // across), min(least, len(items)))
-            if rows > most:
-                continue
-            across = max(-(-len(items) // max(rows, 1)), 1)
-            rows = -(-len(items) // across)
-            room = (width + _GAP) // across - _GAP
-            draw_one = self._cpu_number if narrowest == _NUMBER_CELL else self._cpu_bar
-            table: list[list[Piece]] = [[] for _ in range(rows)]
-            for place, (key, row) in enumerate(items):
-                line = table[place % rows]
-                if line:
-                    line.append(("text", " " * _GAP))
-                line += draw_one(key, row, room)
-            return table
-        return None
-
-    def _cpu_bar(self, key: Key, row: RateRow, width: int) -> list[Piece]:
-        segments: list[Segment] = [
-            (style, sum(row[place] or 0.0 for place in places) / 100) for style, places in _SEGMENTS
-        ]
-        busy = row[_BUSY]
-        return meter(str(key[0]).rjust(3), segments, _percent(busy), width, 6, self._glyphs)
-
-    def _cpu_number(self, key: Key, row: RateRow, width: int) -> list[Piece]:
-        busy = row[_BUSY]
-        share = None if busy is None else busy / 100
-        text = ABSENT if busy is None else f"{busy:.0f}"
-        style, glyph = level(share, self._glyphs)
-        number = "value" if share is not None and share >= 0.4 else "arguments"
-        pieces: list[Piece] = [("label", str(key[0]).rjust(3)), (style, glyph), (number, text.rjust(3))]
-        return [*pieces, ("text", " " * (width - _NUMBER_CELL))]
-
-    def _summary(self, width: int, most: int) -> list[list[Piece]]:
-        """All cores in one bar, and one cell for each core."""
-        rows = [row[_BUSY] for row in self._cpus.values()]
-        known = [busy for busy in rows if busy is not None]
-        count = max(len(self._cpus), 1)
-        segments: list[Segment] = [
-            (style, sum(row[place] or 0.0 for row in self._cpus.values() for place in places) / 100 / count)
-            for style, places in _SEGMENTS
-        ]
-        mean = sum(known) / len(known) if known else None
-        lines = [meter("CPU", segments, _percent(mean), width, 6, self._glyphs)]
-        cells = [level(None if busy is None else busy / 100, self._glyphs) for busy in rows]
-        per_line = max(width - 4, 1)
-        for start in range(0, len(cells), per_line):
-            if len(lines) == most:
-                break
-            lines.append([("label", str(start).rjust(3) + " "), *cells[start : start + per_line]])
-        return lines
-
-    def _cell(self, name: str) -> Cell:
-        assert self._frame is not None
-        return self._frame.cell("memory", name)
-
-    def _memory(self, width: int) -> list[Piece]:
-        total = self._cell("total_bytes")
-        segments, used = self._memory_parts()
-        text = f"{bytes_text(used)}/{bytes_text(total)}"
-        shares = [(style, part / float(total)) for style, part in segments] if total else []
-        return meter("Mem", shares, text, width, 11, self._glyphs)
-
-    def _memory_parts(self) -> tuple[list[tuple[str, float]], float | None]:
-        """Used, shared, buffers, cache and ARC in bytes, without overlap, and how much of it is not reclaimable."""
-        names = ("total_bytes", "free_bytes", "buffers_bytes", "cached_bytes", "slab_reclaimable_bytes")
-        values = [self._cell(name) for name in names]
-        if any(value is None for value in values):
-            return [], None
-        total, free, buffers, cached, slab = (float(value) for value in values if value is not None)
-        shared = float(self._cell("shared_bytes") or 0)
-        arc = max(float(self._cell("arc_bytes") or 0) - float(self._cell("arc_minimum_bytes") or 0), 0.0)
-        used = max(total - free - buffers - cached - slab - arc, 0.0)
-        parts = [
-            ("memory_used", used),
-            ("memory_shared", shared),
-            ("memory_buffers", buffers),
-            ("memory_cache", max(cached + slab - shared, 0.0)),
-            ("memory_arc", arc),
-        ]
-        return parts, used + shared
-
-    def _swap(self, width: int) -> list[Piece]:
-        total, free = self._cell("swap_total_bytes"), self._cell("swap_free_bytes")
-        if total == 0:
-            return [("label", "Swp "), *bar((), max(width - 16, 1), self._glyphs), ("dim", " " + "none".rjust(11))]
-        used = None if total is None or free is None else float(total) - float(free)
-        shares = [("swap_used", used / float(total))] if used is not None and total else []
-        return meter("Swp", shares, f"{bytes_text(used)}/{bytes_text(total)}", width, 11, self._glyphs)
-
-    def _tasks(self, width: int) -> list[Piece]:
-        assert self._frame is not None
-        frame = self._frame
-        kernel = frame.cell("host", "kernel_threads")
-        total = frame.cell("host", "processes_total")
-        own = None if total is None or kernel is None else int(total) - int(kernel)
-        threads = frame.cell("host", "threads_total")
-        parts: list[tuple[str, Cell, str]] = [("value", own, ""), ("value", threads, " thr")]
-        for label in ("running", "blocked", "stopped", "zombie"):
-            value = frame.cell("host", f"processes_{label}")
-            if value or label == "running":
-                parts.append((label if value else "dim", value, f" {label}"))
-        parts.append(("value", kernel, " kernel"))
-        pieces: list[Piece] = []
-        for style, value, label in parts:
-            pieces += [("label", ", " if pieces else "Tasks "), (style, count_text(value)), ("label", label)]
-        while pieces_width(pieces, self._glyphs) > width and len(pieces) > 3:
-            del pieces[-3:]
-        return pieces
-
-
-def _percent(value: float | None) -> str:
-    return ABSENT if value is None else percent_text(value) + "%"

@@ -63,6 +63,10 @@ class Screen(urwid.Widget):
         self._header = None
         self.changed()
 
+    def remember(self, previous: Frame | None, current: Frame) -> None:
+        """A frame that is not shown, for what is drawn of the last minutes."""
+        self._meters.remember(previous, current)
+
     def changed(self) -> None:
         """Something is to be drawn again."""
         self._invalidate()
@@ -89,7 +93,7 @@ class Screen(urwid.Widget):
 
     def _meter_lines(self, width: int, height: int) -> list[Line]:
         # the same for every key that is pressed between two frames
-        most = max(0, min(height // 4, height - 9))
+        most = max(0, min(height // 3, height - 9))
         if self._header is None or self._header[0] != (width, most):
             self._header = ((width, most), self._meters.lines(width, most))
         return self._header[1]

@@ -1,0 +1,78 @@
+"""What was seen of the CPUs: how busy all of them were in every second of the last minutes. Pure."""
+
+from ztop_protocol.frame import Frame
+from ztop_protocol.rates import RATE_POSITION, RateTable
+
+SECOND_NS = 1_000_000_000
+_MOST_SECONDS = 1800
+_GAP = 3
+"""An interval so many times as long as the one before it is one in which nobody looked."""
+_BUSY = RATE_POSITION["cpus"]["busy_percent"]
+
+
+class BusyHistory:
+    """The seconds of one boot, by CLOCK_BOOTTIME, in whatever order their frames come. Bounded."""
+
+    def __init__(self) -> None:
+        self._last: Frame | None = None
+        self._length_ns: int | None = None
+        self._seconds: dict[int, tuple[float, int]] = {}
+        """Second -> the sum of percent x ns, and how many ns of it are known."""
+        self._ends: set[int] = set()
+
+    def add(self, previous: Frame | None, current: Frame) -> None:
+        """A frame, and the one that its rates are computed against. The same frame counts once."""
+        sampled = current.sections.get("cpus")
+        if sampled is None:
+            return
+        last = self._last
+        if last is not None and last.boot_id != current.boot_id:
+            last = self._length_ns = None
+            self._seconds.clear()
+            self._ends.clear()
+        self._last = current
+        if sampled.sampled_boottime_ns in self._ends:
+            return
+        before = self._length_ns
+        # of several frames that came at once only the last is seen
+        for base in (last, previous):
+            then = None if base is None else base.sections.get("cpus")
+            length = 0 if then is None else sampled.sampled_boottime_ns - then.sampled_boottime_ns
+            if length <= 0:
+                continue
+            self._length_ns = length
+            if before is None or length <= _GAP * before:
+                self._keep(base, current, length)
+                return
+
+    def until(self, end_ns: int, count: int, seconds: int) -> list[float | None]:
+        """The means of the last ``count`` spans of so many seconds; the last one holds ``end_ns``. None: not seen.
+
+        The spans are multiples of their length, so that nothing but the last one changes as time goes on.
+        """
+        newest = (end_ns - 1) // SECOND_NS // seconds
+        means: list[float | None] = []
+        for span in range(newest - count + 1, newest + 1):
+            sums = [known for at in range(span * seconds, (span + 1) * seconds) if (known := self._seconds.get(at))]
+            known_ns = sum(ns for _, ns in sums)
+            means.append(sum(value for value, _ in sums) / known_ns if known_ns else None)
+        return means
+
+    def _keep(self, base: Frame | None, current: Frame, length_ns: int) -> None:
+        known = [value for value in RateTable(base, current, "cpus").column(_BUSY).values() if value is not None]
+        if not known:
+            return
+        value = sum(known) / len(known)
+        end_ns = current.sections["cpus"].sampled_boottime_ns
+        start_ns = max(end_ns - length_ns, end_ns - _MOST_SECONDS * SECOND_NS)
+        self._ends.add(end_ns)
+        for second in range(start_ns // SECOND_NS, (end_ns - 1) // SECOND_NS + 1):
+            overlap = min(end_ns, (second + 1) * SECOND_NS) - max(start_ns, second * SECOND_NS)
+            total, known_ns = self._seconds.get(second, (0.0, 0))
+            self._seconds[second] = (total + value * overlap, known_ns + overlap)
+        if len(self._seconds) > 3 * _MOST_SECONDS or len(self._ends) > 30 * _MOST_SECONDS:
+            # seen from here, wherever a person went back to
+            now = end_ns // SECOND_NS
+            near = range(now - _MOST_SECONDS, now + _MOST_SECONDS)
+            self._seconds = {second: sums for second, sums in self._seconds.items() if second in near}
+            self._ends = {end for end in self._ends if end // SECOND_NS in near}
