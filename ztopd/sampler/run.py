@@ -1,6 +1,7 @@
 """ztopd's main loop: ticks on time, the server kept alive, a clean end."""
 
 import logging
+import math
 import os
 import resource
 import select
@@ -112,6 +113,11 @@ class _Server:
         self._started = now
         if self._newest is not None:
             self.offer(self._newest)
+
+    @property
+    def start_due(self) -> float:
+        """When it is to be started; never where it runs."""
+        return self._not_before if self._child is None else math.inf
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -240,7 +246,7 @@ def _loop(settings: Settings, sampler: Sampler, server: _Server, threads: Thread
                 poll.register(watched, select.POLLIN)
         if server.pipe is not None and server.pipe.has_waiting_bytes:
             poll.register(server.pipe.descriptor, select.POLLOUT)
-        for descriptor, _ in poll.poll(max(0.0, clock.due - now) * 1000 + 1):
+        for descriptor, _ in poll.poll(max(0.0, min(clock.due, server.start_due) - now) * 1000 + 1):
             if descriptor == wake_read:
                 numbers = os.read(wake_read, 64)
                 if signal.SIGTERM in numbers or signal.SIGINT in numbers:
