@@ -51,6 +51,9 @@ class BusyHistory:
         The spans are multiples of their length, so that nothing but the last one changes as time goes on.
         """
         newest = (end_ns - 1) // SECOND_NS // seconds
+        if seconds == 1:
+            known_seconds = map(self._seconds.get, range(newest - count + 1, newest + 1))
+            return [None if known is None else known[0] / known[1] for known in known_seconds]
         means: list[float | None] = []
         for span in range(newest - count + 1, newest + 1):
             sums = [known for at in range(span * seconds, (span + 1) * seconds) if (known := self._seconds.get(at))]

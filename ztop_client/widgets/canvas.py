@@ -5,13 +5,14 @@ costs about one.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import urwid
 from urwid.util import rle_product, trim_text_attr_cs
 
 from ztop_client.colours import BACKGROUNDS
-from ztop_client.glyphs import Glyphs
+from ztop_client.glyphs import ASCII, UNICODE, Glyphs
 
 Run: TypeAlias = tuple[Hashable, Literal["0", "U"] | None, bytes]
 Line: TypeAlias = list[Run]
@@ -105,6 +106,24 @@ def slice_cells(text: str, start: int, width: int) -> str:
     return lead + text[first:last]
 
 
+_SHORT = 256
+
+
+def _shown(text: str, glyphs: Glyphs) -> tuple[str, int, bytes]:
+    """Any text as it can be shown, the cells that it takes, and what the terminal gets."""
+    # labels, bars and numbers are the same in frame after frame
+    return _shown_before(text, glyphs.ascii_only) if len(text) < _SHORT else _made_showable(text, glyphs.ascii_only)
+
+
+def _made_showable(text: str, ascii_only: bool) -> tuple[str, int, bytes]:
+    glyphs = ASCII if ascii_only else UNICODE
+    shown = glyphs.showable(text)
+    return shown, cells(shown), glyphs.encode(shown)
+
+
+_shown_before = lru_cache(maxsize=4096)(_made_showable)
+
+
 def draw(pieces: Sequence[Piece], width: int, glyphs: Glyphs, fill: str, start: int = 0) -> Line:
     """A line of exactly ``width`` cells: the pieces from the cell ``start`` on, then spaces of the style ``fill``."""
     line: Line = []
@@ -112,18 +131,21 @@ def draw(pieces: Sequence[Piece], width: int, glyphs: Glyphs, fill: str, start: 
     for attribute, text in pieces:
         if left <= 0:
             break
-        shown = glyphs.showable(text)
-        length = cells(shown)
+        shown, length, data = _shown(text, glyphs)
         if skip >= length:
             skip -= length
             continue
         if skip or length > left:
             shown = slice_cells(shown, skip, left)
-            length = cells(shown)
+            length, data = cells(shown), glyphs.encode(shown)
             skip = 0
-        if length:
-            line.append((attribute, None, glyphs.encode(shown)))
-            left -= length
+        if not length:
+            continue
+        left -= length
+        if line and line[-1][0] == attribute:
+            # the display's cost is by run
+            data = line.pop()[2] + data
+        line.append((attribute, None, data))
     if left > 0:
         line.append((fill, None, b" " * left))
     return line
@@ -131,7 +153,7 @@ def draw(pieces: Sequence[Piece], width: int, glyphs: Glyphs, fill: str, start: 
 
 def pieces_width(pieces: Sequence[Piece], glyphs: Glyphs) -> int:
     """How many cells the pieces take."""
-    return sum(cells(glyphs.showable(text)) for _, text in pieces)
+    return sum(_shown(text, glyphs)[1] for _, text in pieces)
 
 
 def justify(left: Sequence[Piece], right: Sequence[Piece], width: int, glyphs: Glyphs, fill: str) -> Line:

@@ -11,6 +11,7 @@ _RIGHT = (0x00, 0x80, 0xA0, 0xB0, 0xB8)
 """The dots of a braille character's two columns, filled from below: Unicode, block Braille Patterns."""
 _BRAILLE = 0x2800
 _DOTS = 4
+_CELLS = tuple(tuple(chr(_BRAILLE + left + right) if left or right else " " for right in _RIGHT) for left in _LEFT)
 
 
 def columns_of(width: int, glyphs: Glyphs) -> int:
@@ -27,13 +28,13 @@ def strip(values: Sequence[float | None], height: int, glyphs: Glyphs) -> list[l
     heights = [0 if value is None else max(round(min(max(value, 0.0), 1.0) * steps * height), 1) for value in values]
     lines: list[list[Piece]] = []
     for row in range(height - 1, -1, -1):
-        filled = [min(max(one - row * steps, 0), steps) for one in heights]
+        # height -> how much of it stands in this line
+        filled = [min(max(one - row * steps, 0), steps) for one in range(steps * height + 1)]
         if glyphs.ascii_only:
-            cells = [glyphs.levels[one] for one in filled]
+            cells = [glyphs.levels[filled[one]] for one in heights]
         else:
             cells = [
-                chr(_BRAILLE + _LEFT[left] + _RIGHT[right]) if left or right else " "
-                for left, right in zip(filled[::2], filled[1::2], strict=True)
+                _CELLS[filled[left]][filled[right]] for left, right in zip(heights[::2], heights[1::2], strict=True)
             ]
         if height > 1:
             # the higher, the hotter
