@@ -280,7 +280,7 @@ PROCESSES = SectionSchema(
         *_columns("/proc/PID/stat", _L, _NONE, "ppid", "process_group", "session", "tty"),
         *_columns("/proc/PID/status", _L, _NONE, "uid", "effective_uid"),
         *_columns("stat(2) of /proc/PID/stat: root for what may not be dumped", _L, _NONE, "owner_uid"),
-        *_columns("the name of effective_uid", _L, _NONE, "user"),
+        *_columns("the name of effective_uid; its digits where it has none", _L, _NONE, "user"),
         *_columns("/proc/PID/stat: the kernel's letter", _L, _NONE, "state"),
         *_columns("/proc/PID/stat", _L, _NONE, "nice", "priority", "realtime_priority", "policy"),
         *_columns("/proc/PID/stat", _G, _COUNT, "threads"),

@@ -172,8 +172,9 @@ class Filesystems:
 
     def _problem(self, now_ns: int) -> Problem | None:
         complaints = [
-            f"{_printable(mount_point)} has not answered for {silence_ns // 1_000_000_000} s"
-            + (f" ({conversation.refusal})" if conversation.refusal else "")
+            f"{_printable(mount_point)} cannot be read: {conversation.refusal}"
+            if conversation.refusal
+            else f"{_printable(mount_point)} has not answered for {silence_ns // 1_000_000_000} s"
             for mount_point, conversation in self._of_mount_point.items()
             if (silence_ns := conversation.silence_ns(now_ns)) is not None
         ]

@@ -323,6 +323,7 @@ class Processes:
 
     def _take_answers(self) -> None:
         answers = self._reader.take(Question.COMMAND_LINE)
+        now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         room = COMMAND_LINES_BYTES
         if answers:
             room -= sum([process.command_line_bytes for process in self._processes.values()])
@@ -330,17 +331,18 @@ class Processes:
             process = self._processes.get(str(pid))
             if process is None or answer.data is None:
                 continue
-            if answer.boottime_ns < process.stat.start_boottime_ns + TICK_NS:
+            started = process.stat.start_boottime_ns
+            # a start in the future is of another machine's /proc, whose clock is not ours
+            if answer.boottime_ns < started + TICK_NS and started <= now:
                 # it may be of the pid's life before: start times are rounded down
                 self._reader.ask(Question.COMMAND_LINE, process.pid)
-            if answer.boottime_ns < process.stat.start_boottime_ns:
-                continue
+                if answer.boottime_ns < started:
+                    continue
             room += process.command_line_bytes
             process.set_command_line(answer.data, min(MAX_TEXT_BYTES, max(LEAST_COMMAND_LINE_BYTES, room)))
             room -= process.command_line_bytes
             process.make_row(self._block_io_is_counted)
         if renamed := set(self._users.renamed()):
-            now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             for process in self._processes.values():
                 if process.status is not None and process.status.effective_uid in renamed:
                     process.user = self._users.name(process.status.effective_uid, now)

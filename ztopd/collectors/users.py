@@ -21,10 +21,10 @@ class Users:
         self._asked_boottime_ns: dict[int, int] = {}
 
     def name(self, uid: int, now: int) -> str | None:
-        """The name as far as it is known now."""
+        """The name as far as it is known now; the number in digits where it has none, as ps and ls show it."""
         asked = self._asked_boottime_ns.get(uid)
         name = self._names.get(uid)
-        if asked is None or now - asked >= (UNKNOWN_NS if name is None else KNOWN_NS):
+        if asked is None or now - asked >= (UNKNOWN_NS if name in (None, str(uid)) else KNOWN_NS):
             if asked is None and len(self._asked_boottime_ns) >= MAX_USERS:
                 self._names.clear()
                 self._asked_boottime_ns.clear()
@@ -38,7 +38,7 @@ class Users:
         for uid, answer in self._reader.take(Question.USER_NAME).items():
             if not isinstance(uid, int) or (answer.data is None and answer.is_late):
                 continue
-            name = None if answer.data is None else text(answer.data)
+            name = str(uid) if answer.data is None else text(answer.data)
             if name != self._names.get(uid):
                 changed.append(uid)
             self._names[uid] = name

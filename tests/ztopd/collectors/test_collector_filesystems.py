@@ -259,7 +259,7 @@ def test_a_refusal_is_said_at_once_and_does_not_hurry_the_ticks(nfs: Machine, cl
     nfs.said.refusals["/mnt/x"] = refusal
     sample = nfs.filesystems.collect()
     assert sample.problem is not None
-    assert sample.problem.reason == f"/mnt/x has not answered for 0 s ({refusal})"
+    assert sample.problem.reason == f"/mnt/x cannot be read: {refusal}"
     assert nfs.filesystems.period_ns == PERIOD_NS
     assert sample.sections["filesystems"][("/",)][4] is not None
 

@@ -26,7 +26,8 @@ def test_who_has_no_name_is_asked_for_again_soon() -> None:
     reader = ImmediateReader()
     users = Users(reader)
     users.name(NOBODY, 1)
-    assert list(users.renamed()) == []
+    assert list(users.renamed()) == [NOBODY]
+    assert users.name(NOBODY, 2) == str(NOBODY)
     users.name(NOBODY, UNKNOWN_NS)
     assert len(reader.asked) == 1
     users.name(NOBODY, UNKNOWN_NS + 1)
