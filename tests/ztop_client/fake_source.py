@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tests.ztop_client.hostile import HOSTILE
 from ztop_client.columns.processes import tabs
 from ztop_client.glyphs import ASCII
 from ztop_client.sources.source import Pair, SourceStatus
@@ -238,6 +239,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=60)
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--lost-after", type=int)
+    parser.add_argument("--hostile", action="store_true")
     options = parser.parse_args()
     table = busy_table(options.processes)
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip() if options.pid else BOOT_ID
@@ -247,6 +249,9 @@ def main() -> int:
         rows = table(seq)
         if options.pid:
             rows.append(real_row(options.pid) if Path(f"/proc/{options.pid}").exists() else process(options.pid))
+        if options.hostile:
+            rows += [process(300 + place, comm=text, command_line=text) for place, text in enumerate(HOSTILE)]
+            rows += [process(400 + place, user=text, state=text[:1] or "S") for place, text in enumerate(HOSTILE)]
         made = frame(seq, rows, cpus=options.cpus, boot_id=boot_id, host=here())
         wanted = source.sections[-1] if source.sections else ()
         if "process_io" in wanted:

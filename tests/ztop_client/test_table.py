@@ -8,7 +8,8 @@ import urwid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.ztop_client.fake_source import SECOND, busy_table, frame, process
+from tests.ztop_client.fake_source import SECOND, busy_table, frame, process, process_io, with_sections
+from tests.ztop_client.hostile import HOSTILE
 from ztop_client.colours import palette
 from ztop_client.columns.column import process_table
 from ztop_client.columns.processes import tabs
@@ -22,26 +23,6 @@ from ztop_client.widgets.help import help_page
 from ztop_client.widgets.screen import Screen
 from ztop_client.widgets.table import command_pieces
 from ztop_protocol.frame import Frame
-
-HOSTILE = (
-    "new\nline",
-    "\x1b]52;c;aGFja2Vk\x07",
-    "\x1b[2J\x1b[H",
-    "a) b (c",
-    "\x9b31m\x85",
-    b"\xff\xfe invalid \xc3".decode("utf-8", "surrogateescape"),
-    "漢字 テスト " * 30,
-    "e\u0301\u0302\u0303 combining",
-    "\u0301 starts with one",
-    "👩‍👩‍👧 family 🇩🇪 ⚠️ 👍🏽",
-    "\u202e right to left \u2066",
-    "क्षि নমস্কার ที่",
-    "tab\there",
-    "\x7f\x00",
-    "",
-    " " * 400,
-    "x" * 5000,
-)
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +107,35 @@ def test_a_box_covers_what_is_under_it() -> None:
     lines: list[Line] = [[("text", None, "漢字漢字".encode())]]
     overlay(lines, [[("box", None, b"##")]], 3, 0, 2, 8)
     assert b"".join(run[2] for run in lines[0]).decode() == "漢 ## 字"
+
+
+def test_what_is_withheld_is_a_dash_and_what_rests_does_nothing() -> None:
+    rows = [process(7, comm="rests"), process(8, comm="reads"), process(9, user="root", comm="hers")]
+    resting = list(process_io(1, rows[:1]))
+    frames = [with_sections(frame(seq, rows), ("process_io", [*resting, *process_io(seq, rows[1:])])) for seq in (1, 2)]
+    made = screen(UNICODE, *frames)
+    made.view.show_tab(1)
+    lines = [line.split() for line in text_of(made, 160) if "--id" in line]
+    assert [line[:8] for line in lines] == [
+        ["8", "alice", "16.0K", "8.0K", "8.0K", "8.0K", "8.0K", "16384"],
+        ["7", "alice", "0B", "0B", "0B", "0B", "0B", "0"],
+        ["9", "root", *["-"] * 6],
+    ]
+
+
+def test_a_narrow_screen_leaves_the_last_columns_out() -> None:
+    made = screen(UNICODE, *hostile_frames())
+    made.view.show_tab(1)
+    for width, shown, hidden in ((100, "SWAP", "no"), (80, "CALLS/s", "SWAP"), (60, "LREAD/s", "LWRITE/s")):
+        heading = next(line for line in text_of(made, width) if "PID" in line)
+        assert shown in heading and hidden not in heading and "Command" in heading
+
+
+def test_tabs_are_named_where_there_is_room() -> None:
+    made = screen(UNICODE, *hostile_frames())
+    assert next(line for line in text_of(made, 120) if "PID" in line).endswith("[Main] I/O ")
+    made.view.show_tab(1)
+    assert next(line for line in text_of(made, 120) if "PID" in line).endswith(" Main [I/O]")
 
 
 def text_of(made: Screen, width: int = 100, height: int = 30) -> list[str]:

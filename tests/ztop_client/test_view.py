@@ -4,12 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.ztop_client.fake_source import GIBIBYTE, SECOND, frame, process
+from tests.ztop_client.fake_source import GIBIBYTE, SECOND, frame, process, threads_of, with_sections
 from ztop_client.columns.column import process_table
 from ztop_client.columns.processes import tabs
 from ztop_client.glyphs import UNICODE
 from ztop_client.view import View
 from ztop_protocol.frame import Row
+from ztop_protocol.rates import RATE_POSITION
+from ztop_protocol.schema import PROCESSES
 
 
 def shown(view: View, *rows: Row, seq: int = 2, before: tuple[Row, ...] = ()) -> View:
@@ -246,3 +248,69 @@ class TestTree:
         assert pids(view) == [5, 9]
         shown(view, process(5, 3 * SECOND, ppid=9), process(9, 3 * SECOND, ppid=5))
         assert sorted(pids(view), key=str) == [5, 9]
+
+
+class TestThreads:
+    @pytest.fixture
+    def threaded(self, view: View) -> View:
+        view.threads = True
+        made = [with_sections(frame(seq, FAMILY), ("threads", threads_of(seq, FAMILY[2:3]))) for seq in (1, 2)]
+        view.show(process_table(*made, view.threads))
+        return view
+
+    def test_are_rows_of_their_own_under_their_process(self, threaded: View) -> None:
+        assert pids(threaded)[0] == 1002
+        threaded.order_by("pid")
+        threaded.toggle_tree()
+        assert pids(threaded) == [1, 10, 20, 21, 30, 1001, 1002, 2]
+        table = threaded.table
+        assert table is not None
+        row = table.processes[1002, 2 * SECOND]
+        assert row[PROCESSES.position["comm"]] == "worker-10"
+        assert row[PROCESSES.position["rss_bytes"]] == GIBIBYTE
+        assert table.rates["processes"].cell((1002, 2 * SECOND), RATE_POSITION["processes"]["cpu_percent"]) == 25
+
+    def test_act_on_their_process(self, threaded: View) -> None:
+        threaded.tag()
+        threaded.filter_by("idler-10")
+        threaded.tag()
+        assert threaded.targets() == [(10, 2 * SECOND)]
+
+    def test_stay_with_their_process_in_a_filter(self, threaded: View) -> None:
+        threaded.filter_by("shell")
+        assert sorted(pids(threaded), key=str) == [10, 1001, 1002]
+        threaded.filter_by("worker")
+        assert pids(threaded) == [1002]
+
+    def test_of_a_process_that_is_not_in_the_frame_are_left_out(self, view: View) -> None:
+        made = with_sections(frame(1, FAMILY[:2]), ("threads", threads_of(1, FAMILY[2:3])))
+        view.show(process_table(None, made, True))
+        assert sorted(pids(view), key=str) == [1, 2]
+
+
+class TestTabs:
+    def test_each_has_its_own_order(self, view: View) -> None:
+        shown(view, *FAMILY)
+        view.order_by("rss_bytes")
+        view.show_tab(1)
+        assert view.sort.name == "io_bytes_per_second"
+        view.order_by("pid")
+        view.invert()
+        view.show_tab(2)
+        assert (view.tab.name, view.sort.name, view.descending) == ("Main", "rss_bytes", True)
+        view.show_tab(1)
+        assert (view.sort.name, view.descending) == ("pid", True)
+
+    def test_a_column_of_another_tab_is_sorted_there(self, view: View) -> None:
+        shown(view, *FAMILY)
+        view.show_tab(1)
+        view.order_by("cpu_percent")
+        assert view.tab.name == "Main"
+
+    def test_only_the_sections_that_are_drawn_are_wanted(self, view: View) -> None:
+        assert "process_io" not in view.sections
+        assert "threads" not in view.sections
+        view.show_tab(1)
+        assert "process_io" in view.sections
+        view.threads = True
+        assert "threads" in view.sections

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from ztop_client.glyphs import Glyphs
-from ztop_client.widgets.canvas import Line, Piece, cells, draw
+from ztop_client.widgets.canvas import Line, Piece, cells, draw, slice_cells
 
 T = TypeVar("T")
+_MENU_FOOT = "Enter: choose  Esc: leave"
 
 
 class Dialog(Protocol):
@@ -31,7 +32,7 @@ def framed(
 ) -> list[Line]:
     """The rows in a box whose inside is ``inner`` cells wide, and a cell of margin at each side."""
     top_left, top_right, bottom_left, bottom_right, across, down = tuple(glyphs.box)
-    title = f" {glyphs.showable(title)} "
+    title = f" {slice_cells(glyphs.showable(title), 0, max(inner - 1, 0))} "
     head = [("box", top_left + across), ("box_title", title), ("box", across * (inner + 1 - cells(title)) + top_right)]
     foot = f" {foot} " if foot else ""
     end = [("box", bottom_left + across), ("box_text", foot), ("box", across * (inner + 1 - len(foot)) + bottom_right)]
@@ -71,7 +72,7 @@ class Menu(Generic[T]):
         self._page = max(min(len(self._choices), height - 2), 1)
         widest = max(
             [cells(glyphs.showable(choice.label)) for choice in self._choices]
-            + [cells(glyphs.showable(self._title)) + 2, 24]
+            + [cells(glyphs.showable(self._title)) + 2, len(_MENU_FOOT) + 2]
         )
         inner = max(min(widest + 1, width - 4), 1)
         if self._place < self._top:
@@ -80,7 +81,7 @@ class Menu(Generic[T]):
             self._top = self._place - self._page + 1
         shown = self._choices[self._top : self._top + self._page]
         rows = [[("box_text", choice.label)] for choice in shown]
-        return framed(self._title, rows, inner, glyphs, "Enter: choose  Esc: leave", self._place - self._top)
+        return framed(self._title, rows, inner, glyphs, _MENU_FOOT, self._place - self._top)
 
     def key(self, key: str) -> bool:
         last = len(self._choices) - 1

@@ -86,8 +86,13 @@ class ProcessPage:
         more = f", {below} more below" if below > 0 else ""
         foot = f"Tab, 1-{len(CHAPTERS)}: turn  arrows: scroll{more}  k: signal  Esc: back"
         ended = ": HAS ENDED" if self._ended else ""
-        title = slice_cells(glyphs.showable(f"{self._target}{ended}"), 0, max(inner - 2, 1))
-        return framed(title, shown[: max(height - 2, 1)], inner, glyphs, foot if len(foot) < inner else "Esc: back")
+        return framed(
+            f"{self._target}{ended}",
+            shown[: max(height - 2, 1)],
+            inner,
+            glyphs,
+            foot if len(foot) < inner else "Esc: back",
+        )
 
     def _tab_line(self, inner: int) -> list[Piece]:
         pieces: list[Piece] = []
