@@ -1,9 +1,13 @@
 """What is known of one process between ticks, and the rows that are made of it."""
 
+from collections import Counter
+from collections.abc import Iterable
+
 from ztop_protocol.frame import Key, Row
 from ztop_protocol.schema import MAX_TEXT_BYTES
 from ztopd.collectors.container import Container
 from ztopd.collectors.files import text
+from ztopd.collectors.host import ProcessStates
 from ztopd.collectors.process_stat import Stat
 from ztopd.collectors.process_status import Io, Status
 
@@ -136,3 +140,19 @@ def _without_half_character(line: str) -> str:
         if line and "\udc80" <= line[-1] <= "\udcff":
             line = line[:-1]
     return line
+
+
+def count_states(processes: Iterable[Process]) -> ProcessStates:
+    """How many of them are in which state."""
+    processes = tuple(processes)
+    counts = Counter([process.stat.state for process in processes])
+    return ProcessStates(
+        total=len(processes),
+        running=counts["R"],
+        sleeping=counts["S"],
+        blocked=counts["D"],
+        stopped=counts["T"] + counts["t"],
+        zombie=counts["Z"],
+        idle=counts["I"],
+        kernel_threads=sum([process.stat.kernel_thread for process in processes]),
+    )

@@ -21,8 +21,6 @@ Identity is (pid, start time). The command line can block for ever and is asked 
 
 import os
 import time
-from collections import Counter
-from collections.abc import Mapping
 
 from ztop_protocol.schema import MAX_TEXT_BYTES
 from ztopd.collectors import process_problems
@@ -30,7 +28,7 @@ from ztopd.collectors.blocking import BlockingReader, Question
 from ztopd.collectors.container import container_of
 from ztopd.collectors.files import read_if_there, read_int, read_record, text
 from ztopd.collectors.host import ProcessStates
-from ztopd.collectors.process_entry import Process
+from ztopd.collectors.process_entry import Process, count_states
 from ztopd.collectors.process_listing import Listing
 from ztopd.collectors.process_stat import TICK_NS, parse_stat
 from ztopd.collectors.process_status import parse_cgroup, parse_io, parse_status
@@ -363,7 +361,7 @@ class Processes:
             self._executables = executables
         io_rows: Rows = {process.key: process.io_row for process in processes if process.io_row is not None}
         refused = sum([process.io_refused for process in processes])
-        self._states = _count_states(self._processes)
+        self._states = count_states(processes)
         return Sample(
             {
                 "processes": {process.key: process.row for process in processes},
@@ -385,17 +383,3 @@ class Processes:
         if self._refused or "1" not in self._processes:
             return process_problems.hidden_processes()
         return None
-
-
-def _count_states(processes: Mapping[str, Process]) -> ProcessStates:
-    counts = Counter([process.stat.state for process in processes.values()])
-    return ProcessStates(
-        total=len(processes),
-        running=counts["R"],
-        sleeping=counts["S"],
-        blocked=counts["D"],
-        stopped=counts["T"] + counts["t"],
-        zombie=counts["Z"],
-        idle=counts["I"],
-        kernel_threads=sum([process.stat.kernel_thread for process in processes.values()]),
-    )
