@@ -4,7 +4,7 @@ from ztop_protocol.frame import Frame
 from ztop_protocol.rates import RATE_POSITION, RateTable
 
 SECOND_NS = 1_000_000_000
-_MOST_SECONDS = 1800
+_MOST_SECONDS = 600
 _GAP = 3
 """An interval so many times as long as the one before it is one in which nobody looked."""
 _BUSY = RATE_POSITION["cpus"]["busy_percent"]
@@ -73,7 +73,7 @@ class BusyHistory:
             overlap = min(end_ns, (second + 1) * SECOND_NS) - max(start_ns, second * SECOND_NS)
             total, known_ns = self._seconds.get(second, (0.0, 0))
             self._seconds[second] = (total + value * overlap, known_ns + overlap)
-        if len(self._seconds) > 3 * _MOST_SECONDS or len(self._ends) > 30 * _MOST_SECONDS:
+        if len(self._seconds) > 2 * _MOST_SECONDS or len(self._ends) > 20 * _MOST_SECONDS:
             # seen from here, wherever a person went back to
             now = end_ns // SECOND_NS
             near = range(now - _MOST_SECONDS, now + _MOST_SECONDS)

@@ -66,7 +66,7 @@ def position(name: str) -> int:
         raise UnknownColumn(name) from None
 
 
-_texts = itemgetter(*(POSITION[name] for name in ("comm", "command_line", "user")))
+_texts = itemgetter(*(POSITION[name] for name in ("command_line", "comm", "user")))
 _MOST_REMEMBERED = 32768
 
 
@@ -82,7 +82,11 @@ def contains(text: str) -> Callable[[Row], bool]:
         texts = _texts(row)
         known = remembered.get(texts)
         if known is None:
-            known = any(wanted in str(text).casefold() for text in texts if text is not None) or not wanted
+            known = not wanted
+            for text in texts:
+                if text is not None and wanted in str(text).casefold():
+                    known = True
+                    break
             if len(remembered) >= _MOST_REMEMBERED:
                 remembered.clear()
             remembered[texts] = known

@@ -88,6 +88,6 @@ def test_what_is_not_known_is_not_drawn() -> None:
 
 
 def test_it_is_bounded() -> None:
-    made = history(*(at(second, second / 2) for second in range(6000)))
-    assert len(made._seconds) <= 5400
-    assert until(made, 5999, 1700) == [50] * 1700
+    made = history(*(at(second, second / 2) for second in range(3000)))
+    assert len(made._seconds) <= 1200
+    assert until(made, 2999, 500) == [50] * 500
