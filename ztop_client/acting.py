@@ -175,7 +175,7 @@ class Acting:
             self._run(chosen, act)
 
     def _ask(self, chosen: _Chosen, act: _Act) -> None:
-        lines = [act.question, *(f"  {one}" for one in chosen.targets), *([chosen.note] if chosen.note else [])]
+        lines = [act.question, *(_described(one) for one in chosen.targets), *([chosen.note] if chosen.note else [])]
         self._screen.open(Question("Sure?", lines, lambda: self._run(chosen, act)))
 
     def _run(self, chosen: _Chosen, act: _Act) -> None:
@@ -199,6 +199,11 @@ class Acting:
 
     def _say(self, sentence: str) -> None:
         self._screen.message = sentence
+
+
+def _described(target: Target) -> str:
+    """The process and what it runs: many have the same name."""
+    return f"  {target}" if target.command_line is None else f"  {target}: {target.command_line}"
 
 
 def _ranges(numbers: frozenset[int]) -> str:

@@ -34,6 +34,7 @@ class Target:
     effective_uid: Cell
     boot_id: str
     pid_namespace: Cell
+    command_line: str | None
 
     def __str__(self) -> str:
         return f"{self.pid} {self.name} ({self.user})"
@@ -44,10 +45,12 @@ def target(frame: Frame, key: Key) -> Target:
     row = frame.rows("processes").get(key)
     if row is None:
         raise Refused(f"Process {key[0]} is gone.")
-    name, user, uid = (row[PROCESSES.position[name]] for name in ("comm", "user", "effective_uid"))
+    wanted = ("comm", "user", "effective_uid", "command_line")
+    name, user, uid, command_line = (row[PROCESSES.position[column]] for column in wanted)
     return Target(
         *(int(key[0] or 0), int(key[1] or 0), str(name), str(uid if user is None else user), uid),
         *(frame.boot_id, frame.cell("host", "pid_namespace")),
+        None if command_line is None else str(command_line),
     )
 
 

@@ -41,6 +41,8 @@ class Block:
     title: str
     entries: tuple[Entry, ...] = ()
     reason: str | None = None
+    one_line: bool = False
+    """Entries are cut at the edge of the page, not wrapped."""
 
 
 def inspect(target: Target, part: Part, proc: Path = PROC) -> list[Block]:

@@ -58,7 +58,7 @@ def overview(table: ProcessTable, key: Key) -> list[Block]:
     return [
         Block("What it is", tuple(_identity(table, facts))),
         Block("What it uses", tuple(_use(table, facts))),
-        Block("What started it", tuple(_ancestors(table, key)), None),
+        Block("What started it", tuple(_ancestors(table, key)), one_line=True),
         _children(table, key),
     ]
 
@@ -182,7 +182,7 @@ def _children(table: ProcessTable, key: Key) -> Block:
     entries = [(label_text(row[0]), _line(row)) for row in rows[:_MOST_CHILDREN]]
     if len(rows) > _MOST_CHILDREN:
         entries.append(("", f"and {len(rows) - _MOST_CHILDREN} more"))
-    return Block("What it started, and runs still", tuple(entries), None if entries else "nothing")
+    return Block("What it started, and runs still", tuple(entries), None if entries else "nothing", one_line=True)
 
 
 _THREADS = SECTIONS["threads"].position

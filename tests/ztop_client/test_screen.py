@@ -14,7 +14,8 @@ import pytest
 from tests.ztop_client.hostile import HOSTILE
 from tests.ztop_client.terminal_driver import Driver, first_pid, rows, scripted, selected_pid
 from ztop_client.glyphs import UNICODE
-from ztop_client.widgets.footer import button_bar
+from ztop_client.keys import Action
+from ztop_client.widgets.footer import button_at, button_bar
 
 Start = Callable[..., Driver]
 
@@ -446,15 +447,14 @@ class TestSource:
 
 
 def test_the_bottom_bar_is_made_of_the_keys() -> None:
-    text = b"".join(run[2] for run in button_bar(80, UNICODE)).decode()
-    assert text.split() == [
-        "F1Help",
-        "F3Search",
-        "F4Filter",
-        "F5Tree",
-        "F6Sort",
-        "F7Nice-",
-        "F8Nice+",
-        "F9Kill",
-        "F10Quit",
-    ]
+    def buttons(width: int) -> list[str]:
+        return b"".join(run[2] for run in button_bar(width, UNICODE)).decode().split()
+
+    least = ["F1Help", "F3Search", "F4Filter", "F5Tree", "F6Sort", "F7Nice-", "F8Nice+", "F9Kill", "F10Quit"]
+    assert buttons(80) == [*least, "EnterInfo"]
+    assert buttons(79) == least
+    assert buttons(120) == [*least, "EnterInfo", "TabI/O", "uUser", "HThreads"]
+    found = button_at(73, 80)
+    assert found is not None
+    assert found.action is Action.PROCESS
+    assert button_at(73, 79) is None

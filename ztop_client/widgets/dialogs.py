@@ -119,11 +119,13 @@ class Menu(Generic[T]):
     def _find(self, character: str) -> None:
         for typed in (self._typed + character.casefold(), character.casefold()):
             self._typed = typed
-            for place, choice in enumerate(self._choices):
-                words = choice.label.casefold().split()
-                if any(word.startswith((typed, "sig" + typed)) for word in words):
-                    self._place = place
-                    return
+            labels = [choice.label.casefold().split() for choice in self._choices]
+            # what is called so goes before what is only described so; a signal's number stands before its name
+            for words in ([label[: 2 if label[0].isdigit() else 1] for label in labels], labels):
+                for place, label in enumerate(words):
+                    if any(word.startswith((typed, "sig" + typed)) for word in label):
+                        self._place = place
+                        return
 
 
 class Question:

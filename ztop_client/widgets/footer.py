@@ -6,31 +6,34 @@ from ztop_client.glyphs import Glyphs
 from ztop_client.keys import BINDINGS, Binding, key_name
 from ztop_client.widgets.canvas import Line, Piece, cells, draw
 
-_BUTTONS: tuple[Binding, ...] = tuple(
-    sorted((binding for binding in BINDINGS if binding.button), key=lambda binding: int(binding.keys[0][1:]))
+_BUTTONS: tuple[tuple[str, str, Binding], ...] = tuple(
+    (key_name(binding.keys[0]), f"{binding.button} ", binding)
+    for binding in sorted(
+        (binding for binding in BINDINGS if binding.button),
+        # function keys in their order, then the others in that of the table
+        key=lambda binding: int(binding.keys[0][1:]) if binding.keys[0][1:].isdigit() else 99,
+    )
 )
 
 
 def button_bar(width: int, glyphs: Glyphs) -> Line:
-    """The buttons, function keys in their order."""
+    """As many buttons as fit; of a narrow screen the first one is cut."""
     pieces: list[Piece] = []
-    for binding in _BUTTONS:
-        pieces += [("button_key", key_name(binding.keys[0])), ("button", _label(binding))]
+    for key, label, _ in _BUTTONS:
+        if pieces and sum(len(text) for _, text in pieces) + len(key) + len(label) > width:
+            break
+        pieces += [("button_key", key), ("button", label)]
     return draw(pieces, width, glyphs, "button")
 
 
-def button_at(x: int) -> Binding | None:
-    """The button at the cell ``x``."""
+def button_at(x: int, width: int) -> Binding | None:
+    """The button at the cell ``x`` of a line so wide."""
     right = 0
-    for binding in _BUTTONS:
-        right += len(key_name(binding.keys[0])) + len(_label(binding))
+    for key, label, binding in _BUTTONS:
+        right += len(key) + len(label)
         if x < right:
-            return binding
+            return binding if right <= width else None
     return None
-
-
-def _label(binding: Binding) -> str:
-    return f"{binding.button} ".ljust(6)
 
 
 @dataclass(slots=True)

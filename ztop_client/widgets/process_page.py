@@ -192,7 +192,10 @@ def _body(blocks: Sequence[Block], inner: int, glyphs: Glyphs) -> list[list[Piec
         labels = [glyphs.showable(label) for label, _ in block.entries]
         column = min(max([cells(label) for label in labels], default=0), _WIDEST_LABEL, max(inner // 3, 1))
         for label, (_, text) in zip(labels, block.entries, strict=True):
-            for number, part in enumerate(_wrapped(glyphs.showable(text), max(inner - column - 2, 1))):
+            room = max(inner - column - 2, 1)
+            shown_text = glyphs.showable(text)
+            parts = [slice_cells(shown_text, 0, room)] if block.one_line else _wrapped(shown_text, room)
+            for number, part in enumerate(parts):
                 if number == 0 and cells(label) > column:
                     # a name longer than the column has a line of its own
                     rows.append([("box_key", label)])

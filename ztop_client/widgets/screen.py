@@ -135,7 +135,7 @@ class Screen(urwid.Widget):
             return False
         wheel = {4: -_WHEEL_LINES, 5: _WHEEL_LINES}.get(button)
         if self._dialogs:
-            self._dialog_mouse(wheel, button, x, y, size[1])
+            self._dialog_mouse(wheel, button, x, y, size)
         elif wheel is not None:
             self.view.roll(wheel)
         elif button == 1:
@@ -143,13 +143,13 @@ class Screen(urwid.Widget):
         self.changed()
         return True
 
-    def _dialog_mouse(self, wheel: int | None, button: int, x: int, y: int, lines: int) -> None:
+    def _dialog_mouse(self, wheel: int | None, button: int, x: int, y: int, size: tuple[int, int]) -> None:
         dialog = self._dialogs[-1]
         left, top, width, height = self._box_place
         inside = left <= x < left + width and top <= y < top + height
         if wheel is not None:
             self._keep(dialog, dialog.roll(wheel))
-        elif button == 1 and y == lines - 1 and not inside and (binding := button_at(x)) is not None:
+        elif button == 1 and y == size[1] - 1 and not inside and (binding := button_at(x, size[0])) is not None:
             self._keep(dialog, dialog.key(binding.keys[0]))
         elif button == 1:
             self._keep(dialog, inside and dialog.click(x - left, y - top))
@@ -165,6 +165,6 @@ class Screen(urwid.Widget):
         elif top < y < top + height:
             self.view.point(y - top - 1)
         elif y == size[1] - 1 and self.prompt is None:
-            binding = button_at(x)
+            binding = button_at(x, size[0])
             if binding is not None:
                 handler.act(binding.action)
