@@ -9,7 +9,7 @@ import msgpack
 import pytest
 
 from tests.ztop_client.fake_daemon import FakeDaemon, Refused, packed_delta
-from tests.ztop_client.fake_source import SECOND, frame, process
+from tests.ztop_client.fake_source import SECOND, frame, process, process_io, with_sections
 from ztop_client.channel import Channel, DaemonUnreachable, NoAnswer
 from ztop_client.sources.live import LiveSource
 from ztop_client.sources.source import Pair, Source
@@ -103,6 +103,34 @@ def test_another_interval_keeps_what_is_shown(source: LiveSource, daemon: FakeDa
     pair = source.latest()
     assert pair is not None
     assert rates(pair.previous, pair.current, "processes")[(7, SECOND)][0] == 25.0
+
+
+def test_other_sections_come_with_their_rates_at_once(source: LiveSource, daemon: FakeDaemon) -> None:
+    connected(source, daemon)
+    newest = daemon.frames[-1]
+    rows = [process(7, SECOND)]
+    daemon.frames[-2:] = [with_sections(one, ("process_io", process_io(one.seq, rows))) for one in daemon.frames[-2:]]
+    source.set_sections(["host", "processes", "process_io"])
+    daemon.turn()
+    assert daemon.peers[0].requests[-1].arguments["sections"] == ["host", "processes", "process_io"]
+    assert source.receive()
+    pair = source.latest()
+    assert pair is not None
+    assert pair.current.seq == newest.seq
+    (row,) = rates(pair.previous, pair.current, "process_io").values()
+    assert row[0] == 7 * 1024
+    # and what was there before goes on
+    assert rates(pair.previous, pair.current, "processes")[(7, SECOND)][0] == 25.0
+
+
+def test_the_same_sections_are_not_asked_for_again(daemon: FakeDaemon) -> None:
+    source = LiveSource(daemon, 1, ["host", "cpus"])
+    source.maintain()
+    daemon.turn()
+    source.set_sections(["cpus", "host"])
+    daemon.turn()
+    assert daemon.peers[0].methods() == ["subscribe"]
+    source.close()
 
 
 def test_frames_of_an_earlier_subscription_are_passed_over(source: LiveSource, daemon: FakeDaemon) -> None:

@@ -17,6 +17,7 @@ from ztop_client.glyphs import ASCII, UNICODE, UNICODE_MONO, Glyphs, glyphs_for
 from ztop_client.keys import ACTION_OF, BINDINGS, key_name
 from ztop_client.view import View
 from ztop_client.widgets.canvas import Line, cut, draw, overlay, slice_cells
+from ztop_client.widgets.checklist import Checklist
 from ztop_client.widgets.dialogs import Choice, Dialog, Menu, Page, Question
 from ztop_client.widgets.header import Title
 from ztop_client.widgets.help import help_page
@@ -336,6 +337,27 @@ class TestDialogs:
         assert not question.key(key)
         assert bool(said) is meant
 
+    def test_a_checklist_ticks_by_key_and_click(self) -> None:
+        said: list[frozenset[int]] = []
+        ticks = Checklist("CPUs", [(str(cpu), cpu) for cpu in range(192)], frozenset({0}), said.append)
+        lines = box_text(ticks)
+        assert "[x] 0" in lines[1] and "[ ] 1" in lines[1]
+        assert ticks.click(lines[2].index("[ ] 9"), 2)
+        for key in ("home", " ", "end", " "):
+            assert ticks.key(key)
+        assert "[x] 191" in "".join(box_text(ticks))
+        assert not ticks.key("enter")
+        assert said == [frozenset({9, 191})]
+        assert not ticks.key("esc")
+
+    def test_letters_find_what_is_called_so_first(self) -> None:
+        chosen: list[int] = []
+        menu = Menu("Sort", [Choice("VIRT  virtual memory", 1), Choice("MEM%  resident", 2)], 0, chosen.append)
+        for letter in "mem":
+            menu.key(letter)
+        menu.key("enter")
+        assert chosen == [2]
+
     def test_a_page_scrolls(self) -> None:
         page = Page("Text", [[("box_text", f"row {n}")] for n in range(100)])
         assert any("row 0" in line for line in box_text(page))
@@ -348,6 +370,7 @@ class TestDialogs:
     def test_every_dialog_fits(self, glyphs: Glyphs, size: tuple[int, int]) -> None:
         urwid.set_encoding("ascii" if glyphs.ascii_only else "utf-8")
         made = screen(glyphs, *hostile_frames())
-        for dialog in (help_page(glyphs), self.menu([]), Question("Sure?", HOSTILE[8:10], lambda: None)):
+        ticks = Checklist(HOSTILE[1], [(str(cpu), cpu) for cpu in range(192)], frozenset({1, 191}), lambda _: None)
+        for dialog in (help_page(glyphs), self.menu([]), Question("Sure?", HOSTILE[8:10], lambda: None), ticks):
             made.open(dialog)
             assert_exact(list(made.render(size, focus=True).content()), size[0], glyphs)
