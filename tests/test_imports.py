@@ -22,7 +22,7 @@ FORBIDDEN = [
     ("ztop_client", {"ztopd", "pynvml"}),
     ("ztop_client.widgets", {"ztop_client.sources"}),
 ]
-MAY_IMPORT_URWID = {"ztop_client.widgets", "ztop_client.terminal", "ztop_client.monitor"}
+MAY_IMPORT_URWID = {"ztop_client.widgets", "ztop_client.terminal", "ztop_client.monitor", "ztop_client.inspector"}
 
 
 def modules(package: str) -> dict[str, Path]:

@@ -65,7 +65,6 @@ class Processes:
         """By the name of their folder."""
         self._listing = Listing(roots.proc, self._folder)
         self._open_descriptors = 0
-        self._lacks_descriptors = False
         self._has_schedstat = read_if_there(f"{roots.proc}/self/schedstat") not in (None, b"", b"0 0 0\n")
         self._users = Users(reader)
         self._block_io_is_counted = False
@@ -107,7 +106,7 @@ class Processes:
 
     def _scan(self, now: int) -> None:
         # the hot path: a process at rest costs one pread of a few bytes and two comparisons
-        self._unreadable, self._refused, self._lacks_descriptors = None, 0, False
+        self._unreadable, self._refused = None, 0
         known, alive, pread = self._processes, {}, os.pread
         for name in self._listing.names(known, now):
             process = known.get(name)
@@ -220,7 +219,6 @@ class Processes:
     def _open(self, path: str) -> int | None:
         """A descriptor to keep; None where there are enough, or the process is gone."""
         if self._open_descriptors >= self._kept_descriptors:
-            self._lacks_descriptors = True
             return None
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
@@ -378,7 +376,9 @@ class Processes:
     def _problem(self) -> Problem | None:
         if self._unreadable is not None:
             return process_problems.left_out(self._unreadable)
-        if self._lacks_descriptors:
+        if self._open_descriptors >= self._kept_descriptors and any(
+            process.schedstat_descriptor is process.stat_descriptor is None for process in self._processes.values()
+        ):
             return process_problems.few_descriptors(self._kept_descriptors)
         if self._refused or "1" not in self._processes:
             return process_problems.hidden_processes()
