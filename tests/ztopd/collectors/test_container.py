@@ -60,7 +60,7 @@ def test_forms_of_the_runtimes(path: str, container: Container) -> None:
         f"/crio-conmon-{ID}.scope",
         "/lxc.monitor.web01",
         "/lxc.payload.",
-        f"/process_api/{ID}",
+        f"/supervisor/{ID}",
         "/system.slice/docker.service",
         "/system.slice/containerd.service",
         "/kubepods.slice/kubepods-besteffort.slice",
