@@ -1,109 +1,20 @@
-"""What runs for months must not grow: 10,000 ticks on a fixture, from the collectors to a client's frame."""
+"""What runs for months must not grow."""
 
-import gc
-import os
-import shutil
-import tracemalloc
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.ztopd.collectors.immediate_reader import ImmediateReader
-from ztop_protocol.codec import FrameDecoder, unpack
-from ztop_protocol.frame import Frame, apply
-from ztop_protocol.processes import joined
-from ztopd.collectors.source import Roots
-from ztopd.feed import FeedDecoder, FeedFrame
-from ztopd.sampler.collectors import make_collectors
-from ztopd.sampler.pipe import FeedPipe
-from ztopd.sampler.tick import Sampler
-
-FIXTURE = Path(__file__).parents[2] / "fixtures" / "laptop-6.8-hybrid"
-TICKS = 10_000
-FIRST_BORN = 20_000
-
-
-class Client:
-    """Follows the feed as a client follows its subscription."""
-
-    def __init__(self) -> None:
-        self._feed = FeedDecoder()
-        self._frames = FrameDecoder()
-        self.previous: Frame | None = None
-        self.frame: Frame | None = None
-
-    def receive(self, data: bytes) -> None:
-        for message in self._feed.frames(data):
-            self.previous, self.frame = self.frame, self._follow(message)
-
-    def _follow(self, message: FeedFrame) -> Frame:
-        head = {
-            "seq": message.seq, "time_ns": message.time_ns, "boottime_ns": message.boottime_ns,
-            "boot_id": message.boot_id, "base_seq": message.base_seq, "gone_sections": list(message.gone_sections),
-        }  # fmt: skip
-        if self.frame is None:
-            assert message.keyframe is not None
-            return self._frames.frame(head | {"sections": {n: unpack(part) for n, part in message.keyframe.items()}})
-        changes = {name: unpack(part) for name, part in message.changes.items()}
-        return apply(self.frame, self._frames.delta(head | {"sections": changes}))
-
-
-def live_and_die(proc: Path, tick: int) -> None:
-    """Every tick one process works, every tenth one is born, and the one born before it ends."""
-    stat = proc / "4000" / "stat"
-    fields = (FIXTURE / "proc" / "1" / "stat").read_bytes().rpartition(b")")[2].split()
-    fields[11] = b"%d" % tick
-    stat.write_bytes(b"4000 (worker) " + b" ".join(fields))
-    if tick % 10 == 0:
-        shutil.rmtree(proc / str(FIRST_BORN + tick - 10), ignore_errors=True)
-        born = proc / str(FIRST_BORN + tick)
-        shutil.copytree(FIXTURE / "proc" / "1", born, symlinks=True)
-        (born / "stat").write_bytes(b"%d (born) " % (FIRST_BORN + tick) + b" ".join(fields))
-        # the kernel shows there the pid that it gave out last
-        (proc / "loadavg").write_bytes(b"0.00 0.00 0.00 1/100 %d\n" % (FIRST_BORN + tick))
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_ten_thousand_ticks_do_not_grow(tmp_path: Path) -> None:
-    proc = tmp_path / "proc"
-    shutil.copytree(FIXTURE / "proc", proc, symlinks=True)
-    shutil.copytree(proc / "1", proc / "4000", symlinks=True)
-    reader = ImmediateReader(str(proc))
-    sampler = Sampler(
-        make_collectors(Roots(str(proc), str(FIXTURE / "sys")), reader, 1000).every, reader, "boot", strict=True
-    )  # fmt: skip
-    read_end, write_end = os.pipe()
-    os.set_blocking(read_end, False)
-    pipe, client = FeedPipe(write_end), Client()
-    sizes: list[int] = []
-    descriptors: list[int] = []
-    tracemalloc.start()
-    try:
-        for tick in range(TICKS):
-            live_and_die(proc, tick)
-            pipe.offer(sampler.sample())
-            client.receive(os.read(read_end, 1 << 20))
-            assert not pipe.has_waiting_bytes
-            assert client.frame is not None
-            if tick % 100 == 0:
-                assert joined(client.previous, client.frame)
-                reader.asked.clear()
-            if tick in (TICKS // 5, TICKS - 1):
-                gc.collect()
-                sizes.append(tracemalloc.get_traced_memory()[0])
-                descriptors.append(len(os.listdir("/proc/self/fd")))
-    finally:
-        tracemalloc.stop()
-        pipe.close()
-        os.close(read_end)
-    assert client.frame.seq == TICKS
-    assert [key[0] for key in client.frame.rows("processes") if int(str(key[0])) >= FIRST_BORN] == [
-        FIRST_BORN + TICKS - 10
-    ]
-    assert (
-        client.frame.cell("processes", "comm", next(k for k in client.frame.rows("processes") if k[0] == 4000))
-        == "worker"
-    )
-    assert sizes[1] - sizes[0] < 256 << 10
-    assert descriptors[1] <= descriptors[0]
+    command = [sys.executable, "-m", "tests.ztopd.sampler.growth", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    size_early, size_late, descriptors_early, descriptors_late = map(int, done.stdout.split())
+    assert size_late - size_early < 256 << 10
+    assert descriptors_late <= descriptors_early
