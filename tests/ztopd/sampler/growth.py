@@ -25,6 +25,7 @@ from ztopd.sampler.tick import Sampler
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "laptop-6.8-hybrid"
 TICKS = 10_000
 FIRST_BORN = 20_000
+STAT_FIELDS = (FIXTURE / "proc" / "1" / "stat").read_bytes().rpartition(b")")[2].split()
 
 
 class Client:
@@ -52,19 +53,26 @@ class Client:
         return apply(self.frame, self._frames.delta(head | {"sections": changes}))
 
 
-def live_and_die(proc: Path, tick: int) -> None:
-    """Every tick one process works, every tenth one is born, and the one born before it ends."""
-    stat = proc / "4000" / "stat"
-    fields = (FIXTURE / "proc" / "1" / "stat").read_bytes().rpartition(b")")[2].split()
+def live_and_die(proc: str, tick: int) -> None:
+    """Every tick one process works, every tenth one is born, and the one born before it ends.
+
+    Paths are plain text: pathlib interns every new name, and this measures ztop, not pathlib.
+    """
+    fields = list(STAT_FIELDS)
     fields[11] = b"%d" % tick
-    stat.write_bytes(b"4000 (worker) " + b" ".join(fields))
+    write(f"{proc}/4000/stat", b"4000 (worker) " + b" ".join(fields))
     if tick % 10 == 0:
-        shutil.rmtree(proc / str(FIRST_BORN + tick - 10), ignore_errors=True)
-        born = proc / str(FIRST_BORN + tick)
-        shutil.copytree(FIXTURE / "proc" / "1", born, symlinks=True)
-        (born / "stat").write_bytes(b"%d (born) " % (FIRST_BORN + tick) + b" ".join(fields))
+        pid = FIRST_BORN + tick
+        shutil.rmtree(f"{proc}/{pid - 10}", ignore_errors=True)
+        shutil.copytree(f"{FIXTURE}/proc/1", f"{proc}/{pid}", symlinks=True)
+        write(f"{proc}/{pid}/stat", b"%d (born) " % pid + b" ".join(fields))
         # the kernel shows there the pid that it gave out last
-        (proc / "loadavg").write_bytes(b"0.00 0.00 0.00 1/100 %d\n" % (FIRST_BORN + tick))
+        write(f"{proc}/loadavg", b"0.00 0.00 0.00 1/100 %d\n" % pid)
+
+
+def write(path: str, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
 
 
 def main(folder: Path) -> None:
@@ -83,7 +91,7 @@ def main(folder: Path) -> None:
     tracemalloc.start()
     try:
         for tick in range(TICKS):
-            live_and_die(proc, tick)
+            live_and_die(str(proc), tick)
             pipe.offer(sampler.sample())
             client.receive(os.read(read_end, 1 << 20))
             assert not pipe.has_waiting_bytes
