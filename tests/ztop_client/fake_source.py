@@ -25,6 +25,8 @@ from ztop_protocol.schema import SECTIONS, Kind
 SECOND = 1_000_000_000
 BOOT_ID = "11111111-2222-3333-4444-555555555555"
 GIBIBYTE = 1 << 30
+# nobody who runs the tests: acting on one of her processes asks first, whoever sits there
+ALICE_UID = 61234
 
 
 def row(section: str, **values: Cell) -> Row:
@@ -36,7 +38,8 @@ def row(section: str, **values: Cell) -> Row:
 
 
 _DEFAULTS: dict[str, Cell] = {
-    "ppid": 1, "user": "alice", "uid": 1000, "effective_uid": 1000, "owner_uid": 1000, "state": "S", "nice": 0,
+    "ppid": 1, "user": "alice", "uid": ALICE_UID, "effective_uid": ALICE_UID,
+    "owner_uid": ALICE_UID, "state": "S", "nice": 0,
     "priority": 20, "threads": 1, "user_time_ns": 0, "system_time_ns": 0, "rss_bytes": 10 << 20,
     "virtual_bytes": 100 << 20, "shared_bytes": 5 << 20, "kernel_thread": False,
     "minor_faults": 0, "major_faults": 0, "voluntary_context_switches": 0, "involuntary_context_switches": 0,
@@ -127,11 +130,11 @@ def process_io(seq: int, processes: Iterable[Row]) -> Iterator[Row]:
     owner = SECTIONS["processes"].position["owner_uid"]
     for one in processes:
         pid, start = one[:2]
-        if one[owner] == 1000 and isinstance(pid, int):
+        if one[owner] == ALICE_UID and isinstance(pid, int):
             done = seq * pid * 1024
             counters: dict[str, Cell] = {name: done for name in SECTIONS["process_io"].names if name.startswith("io_")}
             yield row(
-                "process_io", pid=pid, start_boottime_ns=start, owner_uid=1000,
+                "process_io", pid=pid, start_boottime_ns=start, owner_uid=ALICE_UID,
                 sampled_boottime_ns=(1000 + seq) * SECOND, **counters,
             )  # fmt: skip
 

@@ -27,6 +27,7 @@ TERMINALS: dict[str, tuple[int, int, dict[str, str]]] = {
     "80x24 without colour": (80, 24, {"NO_COLOR": "1"}),
 }
 HEADING = "Command"
+LAST_SCRIPTED_PID = 157
 
 
 @dataclass
@@ -58,11 +59,20 @@ class Machine:
 
 def started(name: str) -> Machine:
     columns, lines, environ = TERMINALS[name]
-    # a process of its own session: nothing that happens to the terminal concerns it
-    victim = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    victim = sleeper()
     machine = Machine(Driver(scripted("--pid", str(victim.pid), "--interval", "0.3"), columns, lines, environ), victim)
     machine.wait("98.0")
     return machine
+
+
+def sleeper() -> subprocess.Popen[bytes]:
+    """A process of a session of its own, whose pid is none of the script's: in a new pid namespace pids begin at 1."""
+    while True:
+        sleeping = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        if sleeping.pid > LAST_SCRIPTED_PID:
+            return sleeping
+        sleeping.kill()
+        sleeping.wait()
 
 
 _running: dict[str, Machine] = {}
@@ -114,8 +124,7 @@ def _move(m: Machine, key: str) -> None:
     m.send("home")
     m.wait(lambda: first_pid(d) == "1" and selected_pid(d) == "1")
     page = len(rows(d))
-    # the machine's processes: 1, 100 to 157, and the victim, whose pid may be any
-    m.wait(lambda: d.screen.display[rows(d)[2]].split()[0] in ("101", str(m.victim.pid)))
+    m.wait(lambda: d.screen.display[rows(d)[2]].split()[0] == "101")
     if key in ("up", "ctrl p", "home", "ctrl a", "page up"):
         m.send("end")
         m.wait(lambda: selected_pid(d) != "1")

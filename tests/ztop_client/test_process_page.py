@@ -5,7 +5,17 @@ from collections.abc import Callable, Sequence
 import pytest
 import urwid
 
-from tests.ztop_client.fake_source import SECOND, frame, here, process, process_io, section, threads_of, with_sections
+from tests.ztop_client.fake_source import (
+    ALICE_UID,
+    SECOND,
+    frame,
+    here,
+    process,
+    process_io,
+    section,
+    threads_of,
+    with_sections,
+)
 from tests.ztop_client.hostile import HOSTILE
 from tests.ztop_client.test_table import assert_exact
 from ztop_client.actions import Target, target
@@ -44,7 +54,7 @@ class TestOverview:
         said = facts(tables(*FAMILY))
         identity, use = said["What it is"], said["What it uses"]
         assert identity["Command"] == "/usr/bin/editor notes"
-        assert identity["User"] == "alice (uid 1000)"
+        assert identity["User"] == f"alice (uid {ALICE_UID})"
         assert identity["State"].startswith("blocked: waits for a device")
         assert identity["Started"].endswith(" ago, by 10 shell")
         assert use["CPU"].startswith("0.0 % of a core")

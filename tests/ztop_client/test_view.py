@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.ztop_client.fake_source import GIBIBYTE, SECOND, frame, process, threads_of, with_sections
+from tests.ztop_client.fake_source import ALICE_UID, GIBIBYTE, SECOND, frame, process, threads_of, with_sections
 from ztop_client.columns.column import process_table
 from ztop_client.columns.processes import tabs
 from ztop_client.glyphs import UNICODE
@@ -151,7 +151,7 @@ class TestFilters:
 
     def test_one_user(self, view: View) -> None:
         shown(view, *FAMILY)
-        assert view.users() == [("alice", 1000), ("bob", 1001), ("root", 0)]
+        assert view.users() == [("alice", ALICE_UID), ("bob", 1001), ("root", 0)]
         view.show_user(0)
         assert pids(view) == [1, 2]
         view.show_user(None)
