@@ -5,37 +5,18 @@ Each message is its length (4 bytes, big-endian) and one MessagePack list
 """
 
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgpack
 
 from ztop_protocol.codec import MAX_FRAME_BYTES, unpack
+from ztop_protocol.segment import EncodedFrame
 
 _LENGTH = struct.Struct(">I")
 MAX_MESSAGE_BYTES = 2 * MAX_FRAME_BYTES + (64 << 10)
 """A message may hold a keyframe and the changes that lead to it, and the names of sections."""
 
 
-@dataclass(frozen=True, slots=True)
-class FeedFrame:
-    """One frame. ``changes`` lead here from the frame ``base_seq``; ``keyframe`` is the whole of it.
-
-    A message after a gap, and the first one, has a keyframe and no base. Once per segment a message has both.
-    The values are what :mod:`ztop_protocol.codec` makes of a section and of a section's change.
-    """
-
-    seq: int
-    time_ns: int
-    boottime_ns: int
-    boot_id: str
-    base_seq: int | None
-    changes: Mapping[str, bytes]
-    gone_sections: tuple[str, ...]
-    keyframe: Mapping[str, bytes] | None
-
-
-def pack_feed(frame: FeedFrame) -> bytes:
+def pack_feed(frame: EncodedFrame) -> bytes:
     """The message for the pipe."""
     body: bytes = msgpack.packb(
         (
@@ -52,10 +33,10 @@ class FeedDecoder:
     def __init__(self) -> None:
         self._waiting = bytearray()
 
-    def frames(self, data: bytes) -> list[FeedFrame]:
+    def frames(self, data: bytes) -> list[EncodedFrame]:
         """The frames that are complete now."""
         self._waiting += data
-        found: list[FeedFrame] = []
+        found: list[EncodedFrame] = []
         start = 0
         while len(self._waiting) - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._waiting, start)
@@ -68,7 +49,7 @@ class FeedDecoder:
             if not isinstance(message, list) or len(message) != 8 or not isinstance(message[6], list):
                 raise ValueError("a feed message is a list of 8, the names of the gone sections a list in it")
             seq, time_ns, boottime_ns, boot_id, base_seq, changes, gone, keyframe = message
-            found.append(FeedFrame(seq, time_ns, boottime_ns, boot_id, base_seq, changes, tuple(gone), keyframe))
+            found.append(EncodedFrame(seq, time_ns, boottime_ns, boot_id, base_seq, changes, tuple(gone), keyframe))
             start = end
         del self._waiting[:start]
         return found

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ztop_protocol.codec import MAX_FRAME_BYTES
-from ztopd.feed import MAX_MESSAGE_BYTES, FeedDecoder, FeedFrame, pack_feed
+from ztop_protocol.segment import EncodedFrame
+from ztopd.feed import MAX_MESSAGE_BYTES, FeedDecoder, pack_feed
 
 parts = st.dictionaries(st.sampled_from(("host", "cpus", "processes")), st.binary(max_size=10))
 feed_frames = st.builds(
-    FeedFrame,
+    EncodedFrame,
     seq=st.integers(1, 2**63),
     time_ns=st.integers(0, 2**63),
     boottime_ns=st.integers(0, 2**63),
@@ -26,7 +27,7 @@ feed_frames = st.builds(
 
 
 @given(st.lists(feed_frames, max_size=4), st.data())
-def test_what_is_packed_is_read_in_any_chunking(sent: list[FeedFrame], data: st.DataObject) -> None:
+def test_what_is_packed_is_read_in_any_chunking(sent: list[EncodedFrame], data: st.DataObject) -> None:
     stream = b"".join(map(pack_feed, sent))
     assert FeedDecoder().frames(stream) == sent
     decoder = FeedDecoder()
@@ -38,7 +39,7 @@ def test_what_is_packed_is_read_in_any_chunking(sent: list[FeedFrame], data: st.
 
 def test_a_keyframe_and_the_changes_to_it_may_each_be_as_large_as_a_frame() -> None:
     large = {"processes": bytes(MAX_FRAME_BYTES - 1000)}
-    frame = FeedFrame(1, 2, 3, "boot", 1, large, (), large)
+    frame = EncodedFrame(1, 2, 3, "boot", 1, large, (), large)
     assert FeedDecoder().frames(pack_feed(frame)) == [frame]
 
 
@@ -72,4 +73,4 @@ def test_any_bytes(data: bytes) -> None:
         frames = FeedDecoder().frames(data)
     except ValueError:
         return
-    assert all(isinstance(frame, FeedFrame) for frame in frames)
+    assert all(isinstance(frame, EncodedFrame) for frame in frames)

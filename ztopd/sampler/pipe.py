@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from ztop_protocol.codec import MAX_FRAME_BYTES, encode_section, encode_section_change
 from ztop_protocol.frame import Frame, diff
-from ztopd.feed import FeedFrame, pack_feed
+from ztop_protocol.segment import EncodedFrame
+from ztopd.feed import pack_feed
 
 SEGMENT_FRAMES = 60
 """Once in so many frames the whole frame is sent too: a segment of the ring begins with it."""
@@ -58,7 +59,7 @@ class FeedPipe:
         self._base = frame
         self.flush()
 
-    def _message(self, frame: Frame) -> FeedFrame | None:
+    def _message(self, frame: Frame) -> EncodedFrame | None:
         """What is sent of the frame; None where it is too large, and ``left_out`` then names more sections."""
         base = self._base
         is_due = self._since_keyframe >= SEGMENT_FRAMES - 1 or self._bytes_since_keyframe >= _SEGMENT_BYTES
@@ -79,7 +80,7 @@ class FeedPipe:
             self._bytes_since_keyframe += sum(map(len, changes.values()))
         else:
             self._since_keyframe = self._bytes_since_keyframe = 0
-        return FeedFrame(
+        return EncodedFrame(
             *(frame.seq, frame.time_ns, frame.boottime_ns, frame.boot_id),
             *(None if base is None else base.seq, changes, gone, keyframe),
         )

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ztopd.feed import FeedFrame
+from ztop_protocol.segment import EncodedFrame
 from ztopd.server.latest import Latest
 from ztopd.server.published import Published
 
@@ -58,7 +58,7 @@ class Hub:
     def __post_init__(self) -> None:
         self.published = Published(self.latest)
 
-    def take(self, message: FeedFrame) -> None:
+    def take(self, message: EncodedFrame) -> None:
         """Takes a message of the feed and tells the followers. Raises :exc:`ValueError` for a broken feed."""
         self.latest.take(message)
         self.published.forget()
@@ -77,7 +77,7 @@ class Hub:
                 # as many wishes wait already as the pipe holds; or the feed's end will say that the sampler is gone
                 pass
 
-    async def newest(self, at_most_seconds: float, *, with_previous: bool = False) -> FeedFrame | None:
+    async def newest(self, at_most_seconds: float, *, with_previous: bool = False) -> EncodedFrame | None:
         """The newest frame; waits for the first one, or for one before the newest. None: there is none yet."""
         event = self._has_two_frames if with_previous else self._has_frame
         if not event.is_set():

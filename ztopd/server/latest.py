@@ -5,23 +5,23 @@ from collections.abc import Iterator
 from ztop_protocol.codec import FrameDecoder, Malformed, unpack
 from ztop_protocol.frame import Frame, Section, SectionDelta, apply_section
 from ztop_protocol.schema import SECTIONS
-from ztopd.feed import FeedFrame
+from ztop_protocol.segment import EncodedFrame
 
 
 class Latest:
     """The newest frame and the one before it: the last keyframe and the messages since, at most a segment of them."""
 
     def __init__(self) -> None:
-        self.newest: FeedFrame | None = None
-        self.previous: FeedFrame | None = None
+        self.newest: EncodedFrame | None = None
+        self.previous: EncodedFrame | None = None
         """The frame before the newest; the newest does not start from it where there is a gap between the two."""
-        self._messages: list[FeedFrame] = []
+        self._messages: list[EncodedFrame] = []
         """In order; begins with a keyframe."""
         self._decoder = FrameDecoder()
         self._decoded: dict[str, dict[int, Section]] = {}
         """The last two states of a section that were asked for, by the seq of the message that changed it."""
 
-    def take(self, message: FeedFrame) -> None:
+    def take(self, message: EncodedFrame) -> None:
         """Takes the next message of the feed. Raises :exc:`ValueError` for one that nothing leads to."""
         if message.keyframe is None and (self.newest is None or message.base_seq != self.newest.seq):
             raise ValueError(f"frame {message.seq} starts from frame {message.base_seq}, which is not the newest")
@@ -63,17 +63,17 @@ class Latest:
         sections = {name: section for name in names if (section := self.section(name, seq)) is not None}
         return Frame(message.seq, message.time_ns, message.boottime_ns, message.boot_id, sections)
 
-    def message(self, seq: int) -> FeedFrame:
+    def message(self, seq: int) -> EncodedFrame:
         """What the sampler said of the newest frame or of the one before."""
         for message in (self.newest, self.previous):
             if message is not None and message.seq == seq:
                 return message
         raise LookupError(f"frame {seq} is neither the newest nor the one before")
 
-    def _back_from(self, seq: int) -> Iterator[FeedFrame]:
+    def _back_from(self, seq: int) -> Iterator[EncodedFrame]:
         return (message for message in reversed(self._messages) if message.seq <= seq)
 
-    def _last_word(self, name: str, seq: int) -> FeedFrame | None:
+    def _last_word(self, name: str, seq: int) -> EncodedFrame | None:
         """The last message up to ``seq`` that says what is in the section; None where the section is not there."""
         for message in self._back_from(seq):
             if message.keyframe is not None:
@@ -84,7 +84,7 @@ class Latest:
                 return None
         return None
 
-    def _decode(self, name: str, message: FeedFrame, states: dict[int, Section]) -> Section:
+    def _decode(self, name: str, message: EncodedFrame, states: dict[int, Section]) -> Section:
         steps: list[bytes] = []
         section: Section | None = None
         for step in self._back_from(message.seq):

@@ -14,9 +14,9 @@ from ztop_protocol.codec import Wire, encode_map, encode_table
 from ztop_protocol.connection import PROTOCOL_VERSION, Arguments, ErrorCode
 from ztop_protocol.frame import Cell, Row
 from ztop_protocol.schema import SCHEMA_VERSION, SECTIONS, THREADS, Visibility
+from ztop_protocol.segment import EncodedFrame
 from ztop_protocol.version import VERSION
 from ztopd.collectors.threads import NoSuchProcess, read_threads
-from ztopd.feed import FeedFrame
 from ztopd.server import arguments as read
 from ztopd.server.access import HIDEABLE, Peer, View, owner
 from ztopd.server.hub import Hub, rss_bytes
@@ -203,14 +203,14 @@ def _no_process(pid: int) -> read.Refusal:
     return read.Refusal(ErrorCode.NOT_FOUND, f"process {pid} does not exist, or is not the one that was meant")
 
 
-async def _newest(client: Client, *, with_previous: bool = False) -> FeedFrame:
+async def _newest(client: Client, *, with_previous: bool = False) -> EncodedFrame:
     newest = await client.hub.newest(FIRST_FRAMES_SECONDS, with_previous=with_previous)
     if newest is None:
         raise read.Refusal(ErrorCode.NOT_READY, "nothing was sampled yet")
     return newest
 
 
-def _head(newest: FeedFrame) -> Mapping[str, Wire]:
+def _head(newest: EncodedFrame) -> Mapping[str, Wire]:
     return {
         "seq": newest.seq,
         "time_ns": newest.time_ns,

@@ -7,7 +7,7 @@ from ztop_protocol.codec import delta_head, encode_map, encode_section, encode_s
 from ztop_protocol.frame import Delta, Frame, Key, Row, Section, SectionDelta, diff_section
 from ztop_protocol.processes import joined
 from ztop_protocol.schema import SECTIONS
-from ztopd.feed import FeedFrame
+from ztop_protocol.segment import EncodedFrame
 from ztopd.server.access import HIDEABLE, Access, View, hides_processes, rows_of
 from ztopd.server.latest import Latest
 
@@ -154,5 +154,5 @@ def _cut(view: View, name: str, section: Section, hides: bool) -> Section | None
             return None
 
 
-def _undressed(message: FeedFrame) -> Frame:
+def _undressed(message: EncodedFrame) -> Frame:
     return Frame(message.seq, message.time_ns, message.boottime_ns, message.boot_id, {})

@@ -16,8 +16,9 @@ from tests.ztopd.collectors.immediate_reader import ImmediateReader
 from ztop_protocol.codec import FrameDecoder, unpack
 from ztop_protocol.frame import Frame, apply
 from ztop_protocol.processes import joined
+from ztop_protocol.segment import EncodedFrame
 from ztopd.collectors.source import Roots
-from ztopd.feed import FeedDecoder, FeedFrame
+from ztopd.feed import FeedDecoder
 from ztopd.sampler.collectors import make_collectors
 from ztopd.sampler.pipe import FeedPipe
 from ztopd.sampler.tick import Sampler
@@ -41,7 +42,7 @@ class Client:
         for message in self._feed.frames(data):
             self.previous, self.frame = self.frame, self._follow(message)
 
-    def _follow(self, message: FeedFrame) -> Frame:
+    def _follow(self, message: EncodedFrame) -> Frame:
         head = {
             "seq": message.seq, "time_ns": message.time_ns, "boottime_ns": message.boottime_ns,
             "boot_id": message.boot_id, "base_seq": message.base_seq, "gone_sections": list(message.gone_sections),

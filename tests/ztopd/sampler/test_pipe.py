@@ -8,7 +8,8 @@ import pytest
 
 from ztop_protocol.codec import MAX_FRAME_BYTES, FrameDecoder, unpack
 from ztop_protocol.frame import Frame, Section, apply
-from ztopd.feed import MAX_MESSAGE_BYTES, FeedDecoder, FeedFrame
+from ztop_protocol.segment import EncodedFrame
+from ztopd.feed import MAX_MESSAGE_BYTES, FeedDecoder
 from ztopd.sampler.pipe import FeedPipe
 
 
@@ -36,7 +37,7 @@ def received(read_end: int) -> bytes:
             return data
 
 
-def follow(messages: list[FeedFrame]) -> list[Frame]:
+def follow(messages: list[EncodedFrame]) -> list[Frame]:
     """What a server knows after each message: keyframes and the deltas from them."""
     frames: list[Frame] = []
     decoder = FrameDecoder()
@@ -65,7 +66,7 @@ def follow(messages: list[FeedFrame]) -> list[Frame]:
 def test_frames_arrive_as_they_were_and_keyframes_agree_with_the_deltas(ends: tuple[int, FeedPipe]) -> None:
     read_end, pipe = ends
     sent = [frame(seq) for seq in range(1, 150)]
-    messages: list[FeedFrame] = []
+    messages: list[EncodedFrame] = []
     decoder = FeedDecoder()
     for one in sent:
         pipe.offer(one)
@@ -82,7 +83,7 @@ def test_who_does_not_read_is_not_waited_for_and_gets_a_keyframe(ends: tuple[int
     assert pipe.dropped > 0
     assert pipe.has_waiting_bytes
     decoder = FeedDecoder()
-    messages: list[FeedFrame] = []
+    messages: list[EncodedFrame] = []
     while pipe.has_waiting_bytes:
         messages += decoder.frames(received(read_end))
         pipe.flush()
@@ -109,7 +110,7 @@ class Sink:
     def __init__(self, read_end: int, pipe: FeedPipe) -> None:
         self._read_end, self._pipe = read_end, pipe
         self._decoder = FeedDecoder()
-        self.messages: list[FeedFrame] = []
+        self.messages: list[EncodedFrame] = []
 
     def offer(self, frame: Frame) -> None:
         self._pipe.offer(frame)

@@ -11,7 +11,7 @@ from ztop_protocol.codec import FrameDecoder, encode_section, encode_section_cha
 from ztop_protocol.connection import CLIENT_LIMITS, Connection, Notification, RemoteError, Request, Response
 from ztop_protocol.frame import Cell, Frame, Key, Row, Section, apply, diff
 from ztop_protocol.schema import SECTIONS
-from ztopd.feed import FeedFrame
+from ztop_protocol.segment import EncodedFrame
 from ztopd.server.access import Peer, View
 from ztopd.server.hub import Hub, Settings
 from ztopd.server.methods import Client
@@ -55,7 +55,7 @@ class Machine:
         for section in ("processes", "process_io"):
             del self.tables[section][(pid, pid * SECOND)]
 
-    def tick(self, *, keyframe: bool = False, gap: bool = False, idle: tuple[str, ...] = ()) -> FeedFrame:
+    def tick(self, *, keyframe: bool = False, gap: bool = False, idle: tuple[str, ...] = ()) -> EncodedFrame:
         """The next frame. ``idle``: sections that were not sampled this time."""
         before, self.seq = self.frame, self.seq + 1
         sections = {
@@ -74,7 +74,7 @@ class Machine:
             changes = {name: encode_section_change(name, change) for name, change in delta.sections.items()}
             gone = delta.gone_sections
         whole = keyframe or base is None
-        return FeedFrame(
+        return EncodedFrame(
             *(self.frame.seq, self.frame.time_ns, self.frame.boottime_ns, self.frame.boot_id),
             *(None if base is None else base.seq, changes, gone),
             {name: encode_section(name, section) for name, section in sections.items()} if whole else None,

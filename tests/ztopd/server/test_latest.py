@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ztop_protocol.codec import encode_section
 from ztop_protocol.frame import Frame
 from ztop_protocol.schema import SECTIONS
-from ztopd.feed import FeedFrame
+from ztop_protocol.segment import EncodedFrame
 from ztopd.server.latest import Latest
 
 
@@ -115,8 +115,8 @@ def test_a_frame_that_nothing_leads_to_is_refused(machine: Any) -> None:
 
 def test_nothing_is_decoded_unasked() -> None:
     latest = Latest()
-    latest.take(FeedFrame(1, 0, 0, "b", None, {}, (), {"processes": b"\xc1"}))
-    latest.take(FeedFrame(2, 0, 0, "b", 1, {"processes": b"\xc1"}, (), None))
+    latest.take(EncodedFrame(1, 0, 0, "b", None, {}, (), {"processes": b"\xc1"}))
+    latest.take(EncodedFrame(2, 0, 0, "b", 1, {"processes": b"\xc1"}, (), None))
     assert latest.section_names(2) == ["processes"]
     with pytest.raises(ValueError, match="not MessagePack"):
         latest.section("processes", 2)
