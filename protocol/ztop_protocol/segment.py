@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias
 
 import msgpack
 
-from ztop_protocol.codec import FrameDecoder, Malformed, encode_section, encode_section_change, unpack
+from ztop_protocol.codec import FrameDecoder, Malformed, Wire, encode_section, encode_section_change, unpack
 from ztop_protocol.frame import BaseMismatch, Frame, Section, SectionDelta, apply_section, diff
 from ztop_protocol.schema import SECTIONS
 
@@ -189,6 +189,51 @@ class SealedSegment:
         wanted = [name for name in self.tracks if names is None or name in names]
         tracks = {name: unpack_steps(unseal(self.tracks[name]), len(self.stamps)) for name in wanted}
         return Segment(self.boot_id, self.interval_ns, list(self.stamps), tracks)
+
+
+def stamps_as_lists(stamps: Sequence[Stamp]) -> list[list[int]]:
+    """For MessagePack: ``[seq, time_ns, boottime_ns]`` of every frame."""
+    return [[stamp.seq, stamp.time_ns, stamp.boottime_ns] for stamp in stamps]
+
+
+def stamps_from(value: Wire) -> tuple[Stamp, ...]:
+    """The stamps of one segment. Raises :exc:`Malformed` for what cannot be one segment's."""
+    if not isinstance(value, list) or not value:
+        raise Malformed("the stamps of a segment are a list that is not empty")
+    stamps: list[Stamp] = []
+    for item in value:
+        if not isinstance(item, list) or len(item) != 3 or not all(type(number) is int for number in item):
+            raise Malformed("a stamp is three integers")
+        stamps.append(Stamp(*item))
+        if len(stamps) > 1 and (stamps[-1].seq <= stamps[-2].seq or not is_same_clock(stamps[-2], stamps[-1])):
+            raise Malformed("the stamps of a segment go forward, on one clock")
+    return tuple(stamps)
+
+
+def segment_as_map(segment: SealedSegment) -> dict[str, Wire]:
+    """The segment as the method ``segments`` sends it; its tracks go out as they lie."""
+    return {
+        "boot_id": segment.boot_id,
+        "interval_ns": segment.interval_ns,
+        "stamps": stamps_as_lists(segment.stamps),
+        "tracks": dict(segment.tracks),
+    }
+
+
+def segment_from(value: Wire) -> SealedSegment:
+    """The segment that came in such a map; tracks of sections that this version does not know are left out.
+
+    Raises :exc:`Malformed`.
+    """
+    if not isinstance(value, dict):
+        raise Malformed("a segment is a map")
+    boot_id, interval_ns, tracks = value.get("boot_id"), value.get("interval_ns"), value.get("tracks")
+    if not isinstance(boot_id, str) or type(interval_ns) is not int or not isinstance(tracks, dict):
+        raise Malformed("a segment has boot_id, interval_ns and tracks")
+    if not all(isinstance(track, bytes) for track in tracks.values()):
+        raise Malformed("a track is bytes")
+    known = {name: track for name, track in tracks.items() if name in SECTIONS}
+    return SealedSegment(boot_id, interval_ns, stamps_from(value.get("stamps")), known)
 
 
 class Piece(Protocol):

@@ -6,11 +6,12 @@ right; of what the spans answer, the frame with the greatest time counts, the la
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from ztop_protocol.segment import Piece, Stamp, is_same_clock
+from ztop_protocol.frame import Frame
+from ztop_protocol.segment import Piece, SegmentReader, Stamp, is_same_clock
 
 MILLISECOND_NS = 1_000_000
 GAP_INTERVALS = 2.5
@@ -156,3 +157,18 @@ class Timeline(Generic[P]):
             for piece in self._pieces
             if milliseconds(piece.last.time_ns) >= low and milliseconds(piece.first.time_ns) <= high
         ]
+
+
+def frames(pieces: Iterable[Piece], from_ns: int, to_ns: int, names: Collection[str] | None = None) -> Iterator[Frame]:
+    """Every frame of that wall time, both ends included, in the order of their recording, with these sections or all.
+
+    Raises :exc:`ztop_protocol.codec.Malformed` where a segment is damaged.
+    """
+    low, high = milliseconds(from_ns), milliseconds(to_ns)
+    for piece in pieces:
+        if milliseconds(piece.last.time_ns) < low or milliseconds(piece.first.time_ns) > high:
+            continue
+        reader = SegmentReader(piece.opened(names))
+        for index, stamp in enumerate(piece.stamps):
+            if low <= milliseconds(stamp.time_ns) <= high:
+                yield reader.frame(index, names)
