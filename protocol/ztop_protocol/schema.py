@@ -15,6 +15,7 @@ Rules:
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeAlias
 
 SCHEMA_VERSION = 1
 MAX_TEXT_BYTES = 4096
@@ -61,14 +62,18 @@ class Visibility(StrEnum):
     """A client gets the rows whose ``owner_uid`` it is; root and the configured group get all."""
 
 
+CellType: TypeAlias = type[int] | type[float] | type[str] | type[bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name, what it is, and the kernel file or document it comes from."""
+    """One column: its name, what it is, the kernel file or document it comes from, and the type of its cells."""
 
     name: str
     kind: Kind
     unit: Unit
     source: str
+    type: CellType = int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +99,12 @@ class SectionSchema:
         object.__setattr__(self, "position", {name: place for place, name in enumerate(names)})
 
 
-def _columns(source: str, kind: Kind, unit: Unit, *names: str) -> Iterator[Column]:
+_FLOATS = (Unit.PERCENT, Unit.CELSIUS)
+
+
+def _columns(source: str, kind: Kind, unit: Unit, *names: str, type: CellType | None = None) -> Iterator[Column]:
     for name in names:
-        yield Column(name, kind, unit, source)
+        yield Column(name, kind, unit, source, type or (float if unit in _FLOATS else int))
 
 
 _I, _L, _C, _G = Kind.IDENTITY, Kind.LABEL, Kind.COUNTER, Kind.GAUGE
@@ -106,11 +114,11 @@ HOST = SectionSchema(
     "host",
     Visibility.PUBLIC,
     (
-        *_columns("uname(2)", _L, _NONE, "hostname", "kernel_release", "machine"),
+        *_columns("uname(2)", _L, _NONE, "hostname", "kernel_release", "machine", type=str),
         *_columns("/proc/self/ns/pid (inode number)", _L, _NONE, "pid_namespace"),
         *_columns("/proc/self/mountinfo (0 means that /proc hides nothing)", _L, _NONE, "hidepid"),
         *_columns("/proc/uptime", _G, _NS, "uptime_ns"),
-        *_columns("/proc/loadavg", _G, _COUNT, "load_average_1m", "load_average_5m", "load_average_15m"),
+        *_columns("/proc/loadavg", _G, _COUNT, "load_average_1m", "load_average_5m", "load_average_15m", type=float),
         *_columns("/proc/loadavg", _G, _COUNT, "threads_runnable", "threads_total"),
         *_columns(
             "/proc/PID/stat, counted by state (R S D T/t Z I)", _G, _COUNT,
@@ -169,7 +177,7 @@ PRESSURE = SectionSchema(
     "pressure",
     Visibility.PUBLIC,
     (
-        *_columns("/proc/pressure/", _I, _NONE, "resource"),
+        *_columns("/proc/pressure/", _I, _NONE, "resource", type=str),
         *_columns("/proc/pressure/*", _G, _PERCENT, "some_avg10_percent", "some_avg60_percent", "some_avg300_percent"),
         *_columns("/proc/pressure/*", _C, _NS, "some_time_ns"),
         *_columns("/proc/pressure/*", _G, _PERCENT, "full_avg10_percent", "full_avg60_percent", "full_avg300_percent"),
@@ -181,10 +189,10 @@ DISKS = SectionSchema(
     "disks",
     Visibility.PUBLIC,
     (
-        *_columns("/proc/diskstats", _I, _NONE, "name"),
+        *_columns("/proc/diskstats", _I, _NONE, "name", type=str),
         *_columns("/proc/diskstats", _L, _NONE, "major", "minor"),
-        *_columns("/sys/block: a whole disk, not a partition", _L, _NONE, "whole_disk"),
-        *_columns("/sys/block/*/device/model", _L, _NONE, "model"),
+        *_columns("/sys/block: a whole disk, not a partition", _L, _NONE, "whole_disk", type=bool),
+        *_columns("/sys/block/*/device/model", _L, _NONE, "model", type=str),
         *_columns("/sys/class/block/*/size", _G, _BYTES, "size_bytes"),
         *_columns("/proc/diskstats", _C, _COUNT, "read_operations"),
         *_columns("/proc/diskstats", _C, _BYTES, "read_bytes"),
@@ -204,8 +212,9 @@ FILESYSTEMS = SectionSchema(
     "filesystems",
     Visibility.PUBLIC,
     (
-        *_columns("/proc/self/mountinfo", _I, _NONE, "mount_point"),
-        *_columns("/proc/self/mountinfo", _L, _NONE, "device", "type", "read_only"),
+        *_columns("/proc/self/mountinfo", _I, _NONE, "mount_point", type=str),
+        *_columns("/proc/self/mountinfo", _L, _NONE, "device", "type", type=str),
+        *_columns("/proc/self/mountinfo", _L, _NONE, "read_only", type=bool),
         *_columns("statvfs(3)", _G, _BYTES, "size_bytes", "used_bytes", "available_bytes"),
         *_columns("statvfs(3)", _G, _COUNT, "inodes_total", "inodes_used", "inodes_available"),
         *_columns("when statvfs last answered; None: never", _L, _NS, "answered_boottime_ns"),
@@ -216,8 +225,8 @@ NETWORKS = SectionSchema(
     "networks",
     Visibility.PUBLIC,
     (
-        *_columns("/proc/net/dev", _I, _NONE, "interface"),
-        *_columns("/sys/class/net/*/operstate", _L, _NONE, "operational_state"),
+        *_columns("/proc/net/dev", _I, _NONE, "interface", type=str),
+        *_columns("/sys/class/net/*/operstate", _L, _NONE, "operational_state", type=str),
         *_columns("/sys/class/net/*/speed", _G, Unit.BITS_PER_SECOND, "speed_bits_per_second"),
         *_columns("/sys/class/net/*/mtu", _G, _BYTES, "mtu_bytes"),
         *_columns("/proc/net/dev", _C, _BYTES, "receive_bytes"),
@@ -233,8 +242,9 @@ SENSORS = SectionSchema(
     "sensors",
     Visibility.PUBLIC,
     (
-        *_columns("/sys/class/hwmon, thermal, power_supply: folder and channel", _I, _NONE, "device", "channel"),
-        *_columns("hwmon name, thermal type, power supply name", _L, _NONE, "chip", "label"),
+        *_columns("/sys/class/hwmon, thermal, power_supply: folder and channel", _I, _NONE, "device", "channel",
+                  type=str),
+        *_columns("hwmon name, thermal type, power supply name", _L, _NONE, "chip", "label", type=str),
         *_columns("temp*_input, _max, _crit", _G, Unit.CELSIUS,
                   "temperature_celsius", "high_temperature_celsius", "critical_temperature_celsius"),
         *_columns("fan*_input", _G, Unit.RPM, "fan_rpm"),
@@ -242,7 +252,7 @@ SENSORS = SectionSchema(
         *_columns("curr*_input, current_now", _G, Unit.MILLIAMPERES, "current_milliamperes"),
         *_columns("power*_input or _average, power_now", _G, Unit.MILLIWATTS, "power_milliwatts"),
         *_columns("power_supply/*/capacity", _G, _PERCENT, "battery_percent"),
-        *_columns("power_supply/*/status, mains: online or offline", _L, _NONE, "battery_status"),
+        *_columns("power_supply/*/status, mains: online or offline", _L, _NONE, "battery_status", type=str),
         *_columns("power_supply/*/energy_now, energy_full", _G, Unit.MILLIWATT_HOURS,
                   "battery_energy_milliwatt_hours", "battery_full_energy_milliwatt_hours"),
     ),
@@ -252,8 +262,8 @@ CGROUPS = SectionSchema(
     "cgroups",
     Visibility.PUBLIC,
     (
-        *_columns("cgroup mounts: the path below the mount", _I, _NONE, "path"),
-        *_columns("read off the path", _L, _NONE, "container_id", "container_runtime"),
+        *_columns("cgroup mounts: the path below the mount", _I, _NONE, "path", type=str),
+        *_columns("read off the path", _L, _NONE, "container_id", "container_runtime", type=str),
         *_columns("cpu.stat, cpuacct.usage, cpuacct.stat", _C, _NS, "cpu_time_ns", "user_time_ns", "system_time_ns"),
         *_columns("cpu.stat", _C, _COUNT, "throttled_periods"),
         *_columns("cpu.stat", _C, _NS, "throttled_time_ns"),
@@ -280,9 +290,10 @@ PROCESSES = SectionSchema(
         *_columns("/proc/PID/stat", _L, _NONE, "ppid", "process_group", "session", "tty"),
         *_columns("/proc/PID/status", _L, _NONE, "uid", "effective_uid"),
         *_columns("stat(2) of /proc/PID/stat: root for what may not be dumped", _L, _NONE, "owner_uid"),
-        *_columns("the name of effective_uid; its digits where it has none", _L, _NONE, "user"),
-        *_columns("/proc/PID/stat: the kernel's letter", _L, _NONE, "state"),
-        *_columns("/proc/PID/stat", _L, _NONE, "nice", "priority", "realtime_priority", "policy"),
+        *_columns("the name of effective_uid; its digits where it has none", _L, _NONE, "user", type=str),
+        *_columns("/proc/PID/stat: the kernel's letter", _L, _NONE, "state", type=str),
+        *_columns("/proc/PID/stat", _L, _NONE, "nice", "priority", "realtime_priority"),
+        *_columns("/proc/PID/stat", _L, _NONE, "policy", type=str),
         *_columns("/proc/PID/stat", _G, _COUNT, "threads"),
         *_columns("/proc/PID/stat", _C, _NS, "user_time_ns", "system_time_ns"),
         *_columns("/proc/PID/stat", _G, _BYTES, "rss_bytes", "virtual_bytes"),
@@ -293,14 +304,14 @@ PROCESSES = SectionSchema(
         *_columns("when /proc/PID/status was read last", _L, _NS, "status_boottime_ns"),
         *_columns("/proc/PID/stat; None unless kernel.task_delayacct is 1", _C, _NS, "block_io_delay_ns"),
         *_columns("/proc/PID/stat", _L, _NONE, "last_cpu"),
-        *_columns("/proc/PID/stat flags (PF_KTHREAD)", _L, _NONE, "kernel_thread"),
+        *_columns("/proc/PID/stat flags (PF_KTHREAD)", _L, _NONE, "kernel_thread", type=bool),
         *_columns("/proc/PID/oom_score", _G, _COUNT, "oom_score"),
-        *_columns("/proc/PID/cgroup (v2, else the v1 systemd or cpu hierarchy)", _L, _NONE, "cgroup"),
-        *_columns("read off the cgroup's path", _L, _NONE, "container_id", "container_runtime"),
+        *_columns("/proc/PID/cgroup (v2, else the v1 systemd or cpu hierarchy)", _L, _NONE, "cgroup", type=str),
+        *_columns("read off the cgroup's path", _L, _NONE, "container_id", "container_runtime", type=str),
         *_columns("/proc/PID/status NSpid: the pid in the innermost namespace", _L, _NONE, "namespace_pid"),
-        *_columns("/proc/PID/stat", _L, _NONE, "comm"),
-        *_columns("/proc/PID/cmdline, arguments joined by spaces", _L, _NONE, "command_line"),
-        *_columns("whether command_line was cut", _L, _NONE, "command_line_truncated"),
+        *_columns("/proc/PID/stat", _L, _NONE, "comm", type=str),
+        *_columns("/proc/PID/cmdline, arguments joined by spaces", _L, _NONE, "command_line", type=str),
+        *_columns("whether command_line was cut", _L, _NONE, "command_line_truncated", type=bool),
     ),
 )
 
@@ -311,7 +322,7 @@ PROCESS_EXECUTABLES = SectionSchema(
         *_columns("/proc/PID", _I, _NONE, "pid"),
         *_columns("/proc/PID/stat", _I, _NS, "start_boottime_ns"),
         *_columns("stat(2) of /proc/PID/stat: root for what may not be dumped", _L, _NONE, "owner_uid"),
-        *_columns("/proc/PID/exe", _L, _NONE, "exe"),
+        *_columns("/proc/PID/exe", _L, _NONE, "exe", type=str),
     ),
 )
 
@@ -337,12 +348,13 @@ THREADS = SectionSchema(
         *_columns("/proc/PID/task", _I, _NONE, "pid", "tid"),
         *_columns("/proc/PID/task/TID/stat", _I, _NS, "start_boottime_ns"),
         *_columns("stat(2) of /proc/PID/task/TID/stat: root for what may not be dumped", _L, _NONE, "owner_uid"),
-        *_columns("/proc/PID/task/TID/stat: the kernel's letter", _L, _NONE, "state"),
-        *_columns("/proc/PID/task/TID/stat", _L, _NONE, "nice", "priority", "realtime_priority", "policy"),
+        *_columns("/proc/PID/task/TID/stat: the kernel's letter", _L, _NONE, "state", type=str),
+        *_columns("/proc/PID/task/TID/stat", _L, _NONE, "nice", "priority", "realtime_priority"),
+        *_columns("/proc/PID/task/TID/stat", _L, _NONE, "policy", type=str),
         *_columns("/proc/PID/task/TID/stat", _C, _NS, "user_time_ns", "system_time_ns"),
         *_columns("/proc/PID/task/TID/stat", _C, _COUNT, "minor_faults", "major_faults"),
         *_columns("/proc/PID/task/TID/stat", _L, _NONE, "last_cpu"),
-        *_columns("/proc/PID/task/TID/stat", _L, _NONE, "comm"),
+        *_columns("/proc/PID/task/TID/stat", _L, _NONE, "comm", type=str),
     ),
 )
 
@@ -350,10 +362,10 @@ SOURCES = SectionSchema(
     "sources",
     Visibility.PUBLIC,
     (
-        *_columns("ztopd", _I, _NONE, "source"),
-        *_columns("ztopd: ok, degraded or absent", _L, _NONE, "state"),
-        *_columns("ztopd: why, in words", _L, _NONE, "reason"),
-        *_columns("ztopd: what a person can type about it", _L, _NONE, "fix"),
+        *_columns("ztopd", _I, _NONE, "source", type=str),
+        *_columns("ztopd: ok, degraded or absent", _L, _NONE, "state", type=str),
+        *_columns("ztopd: why, in words", _L, _NONE, "reason", type=str),
+        *_columns("ztopd: what a person can type about it", _L, _NONE, "fix", type=str),
         *_columns("ztopd: CPU time of the last collection", _G, _NS, "cost_ns"),
         *_columns("ztopd: when its data was sampled", _L, _NS, "sampled_boottime_ns"),
         *_columns("ztopd: times it was due and not sampled in time", _C, _COUNT, "skipped"),
