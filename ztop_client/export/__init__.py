@@ -1,0 +1,1 @@
+"""Frames as tables for other programs: Parquet, CSV and JSON lines."""

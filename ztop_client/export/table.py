@@ -1,0 +1,100 @@
+"""What a section is as a table: typed columns, and a row for every row of every frame.
+
+The columns are those of batch mode's JSON (docs/batch.md), behind the frame's number and times. Text that is not
+UTF-8 has its other bytes written as ``\\xNN``. Numbers that 64 bits with a sign do not hold are unknown.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ztop_client.json_lines import SECTION_NAMES, names
+from ztop_client.sources.source import Pair
+from ztop_protocol.frame import Cell, Row
+from ztop_protocol.processes import joined
+from ztop_protocol.rates import RATES, rates
+from ztop_protocol.schema import PROCESS_EXECUTABLES, PROCESS_IO, SECTIONS, Kind
+
+Exported: TypeAlias = tuple[Cell, ...]
+
+EXPORTED_SECTIONS: tuple[str, ...] = SECTION_NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class ExportColumn:
+    """One column: its name, the type of its cells that are not None, and what is known of it."""
+
+    name: str
+    type: type[int] | type[float] | type[str] | type[bool]
+    unit: str = ""
+    kind: str = ""
+    source: str = ""
+
+
+HEAD = (
+    ExportColumn("seq", int, "", "identity", "ztopd: the frame's number"),
+    ExportColumn("time_ns", int, "ns", "label", "CLOCK_REALTIME, since 1970 in UTC"),
+    ExportColumn("boottime_ns", int, "ns", "label", "CLOCK_BOOTTIME"),
+    ExportColumn("boot_id", str, "", "identity", "/proc/sys/kernel/random/boot_id"),
+    ExportColumn("sampled_boottime_ns", int, "ns", "label", "CLOCK_BOOTTIME when the section was read"),
+)
+"""What stands before the section's own columns."""
+
+TIME = [column.name for column in HEAD].index("time_ns")
+
+
+def columns(section: str) -> tuple[ExportColumn, ...]:
+    """The columns of a section's table."""
+    parts = (section, PROCESS_IO.name, PROCESS_EXECUTABLES.name) if section == "processes" else (section,)
+    known: dict[str, ExportColumn] = {
+        "memory_percent": ExportColumn("memory_percent", float, "percent", "gauge", "rss_bytes of the machine's memory")
+    }
+    for part in parts:
+        for column in SECTIONS[part].columns:
+            known.setdefault(
+                column.name,
+                ExportColumn(column.name, column.type, str(column.unit), str(column.kind), column.source),
+            )
+        for rate in RATES.get(part, ()):
+            known[rate.name] = ExportColumn(rate.name, float, rate.unit, "rate", " + ".join(rate.counters))
+    taken = {column.name for column in HEAD}
+    own = (known[name] for name in names(section))
+    # a section may have a time of its own of the same name
+    return (*HEAD, *(column if column.name not in taken else _renamed(section, column) for column in own))
+
+
+def _renamed(section: str, column: ExportColumn) -> ExportColumn:
+    return ExportColumn(f"{section}_{column.name}", column.type, column.unit, column.kind, column.source)
+
+
+def rows(pair: Pair, section: str) -> Iterator[Exported]:
+    """The rows of a section in the pair's frame; none where it was not sampled anew since the frame before."""
+    frame = pair.current
+    sampled = frame.sections.get(section)
+    if sampled is None:
+        return
+    head = (frame.seq, frame.time_ns, frame.boottime_ns, frame.boot_id, sampled.sampled_boottime_ns)
+    for row in _rows(pair, section):
+        yield (*head, *map(_portable, row))
+
+
+def _rows(pair: Pair, section: str) -> Iterator[Row]:
+    if section == "processes":
+        yield from joined(pair.previous, pair.current).values()
+        return
+    of_section = rates(pair.previous, pair.current, section) if section in RATES else {}
+    for key, row in pair.current.rows(section).items():
+        yield (*row, *of_section.get(key, ()))
+
+
+def _portable(cell: Cell) -> Cell:
+    if isinstance(cell, str) and not cell.isascii():
+        return cell.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if type(cell) is int and not -(1 << 63) <= cell < 1 << 63:
+        return None
+    return cell
+
+
+def is_counter(column: ExportColumn) -> bool:
+    """Whether only differences of its values mean something."""
+    return column.kind == Kind.COUNTER
