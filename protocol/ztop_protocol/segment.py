@@ -9,7 +9,7 @@ A segment is of one boot and one clock: within it boot time and wall time advanc
 
 import sys
 from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -27,7 +27,7 @@ else:
 CLOCK_STEP_NS = 50_000_000
 """Wall time that goes by so much more or less than boot time between two frames was set anew."""
 
-MAX_TRACK_BYTES = 64 << 20
+MAX_TRACK_BYTES = 32 << 20
 """A track that decompresses to more than this is refused."""
 
 _COMPRESSION: dict[int, int] = {
@@ -36,6 +36,10 @@ _COMPRESSION: dict[int, int] = {
 }
 
 Step: TypeAlias = tuple[int, bytes | None]
+
+_INTEGERS = frozenset((*range(0x80), 0xCC, 0xCD, 0xCE))
+_NIL_OR_BINARY = frozenset((0xC0, 0xC4, 0xC5, 0xC6))
+"""First bytes in MessagePack (its specification, "Formats")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,17 +264,25 @@ def pack_steps(steps: Sequence[Step]) -> bytes:
 
 def unpack_steps(packed: bytes, frames: int) -> list[Step]:
     """A track of a segment of so many frames. Raises :exc:`Malformed`."""
-    steps = unpack(packed, MAX_TRACK_BYTES)
-    if not isinstance(steps, list):
-        raise Malformed("a track is a list of steps")
+    try:
+        return list(_steps(packed, frames))
+    except (ValueError, msgpack.OutOfData, IndexError) as error:
+        raise Malformed(f"not the steps of a track: {error}") from None
+
+
+def _steps(packed: bytes, frames: int) -> Iterator[Step]:
+    # step by step: a stranger's track must not become millions of nested lists
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(packed), 1))
+    unpacker.feed(packed)
     last = -1
-    for step in steps:
-        if not isinstance(step, list) or len(step) != 2 or type(step[0]) is not int:
+    for _ in range(unpacker.read_array_header()):
+        if unpacker.read_array_header() != 2 or packed[unpacker.tell()] not in _INTEGERS:
             raise Malformed("a step is an index and what the section became")
-        if not last < step[0] < frames or not isinstance(step[1], bytes | None):
-            raise Malformed("a track's steps are in order and of its segment's frames")
-        last = step[0]
-    return [(index, body) for index, body in steps]
+        index = unpacker.unpack()
+        if not last < index < frames or packed[unpacker.tell()] not in _NIL_OR_BINARY:
+            raise Malformed("a track's steps are in order, of its segment's frames, and nil or binary")
+        yield index, unpacker.unpack()
+        last = index
 
 
 def seal(data: bytes) -> bytes:
