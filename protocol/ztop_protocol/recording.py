@@ -164,6 +164,7 @@ def _open(path: str, wal: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"file:{quote(path)}?mode=rw", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
     )
+    connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     try:
         if is_new:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")

@@ -277,6 +277,7 @@ _INDEX = "id, head"
 
 def _connect(uri: str, path: str, *, damaged: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, check_same_thread=False)
+    connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     try:
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
