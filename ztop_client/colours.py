@@ -100,10 +100,3 @@ def palette() -> Iterator[PaletteEntry]:
     for style in TABLE_STYLES:
         high = style.high if style.high != "default" else "#e8edf2"
         yield (style.name + SELECTED, "white", _SELECTED_BASIC, "standout", high, _SELECTED_HIGH)
-
-
-BACKGROUNDS: frozenset[str] = frozenset(
-    [style.name for style in SCREEN_STYLES if style.high_background != "default"]
-    + [style.name + SELECTED for style in TABLE_STYLES]
-)
-"""The styles with a background of their own."""

@@ -176,6 +176,10 @@ def check_header(connection: sqlite3.Connection, path: str) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > FORMAT_VERSION:
         raise NewerFormat(f"{path} was written by a newer ztop: format {version}, this version reads {FORMAT_VERSION}")
-    found = dict(connection.execute("SELECT name, sql FROM sqlite_master LIMIT 100"))
+    try:
+        found = dict(connection.execute("SELECT name, sql FROM sqlite_master LIMIT 100"))
+    except UnicodeDecodeError:
+        # SQLite's own words about a damaged schema have its bytes in them
+        raise sqlite3.DatabaseError("malformed database schema") from None
     if version < 1 or found != TABLES:
         raise NotARecording(f"{path} does not have the tables of a recording")

@@ -158,6 +158,12 @@ class Column:
     sections: frozenset[str]
     help: str
 
+    def place_in_row(self) -> int | None:
+        """Where the value stands in the process's own row, for a column that is simply that."""
+        if isinstance(self.value, _CellValue) and self.value.section == "processes":
+            return self.value.place
+        return None
+
     def values(self, table: ProcessTable, keys: Iterable[Key]) -> Mapping[Key, Cell]:
         """The value of every one of ``keys``, and perhaps of others; one that is not among them has none."""
         if isinstance(self.value, _RateValue):
@@ -166,15 +172,21 @@ class Column:
         return {key: value(table, key) for key in keys}
 
 
+@dataclass(frozen=True, slots=True)
+class _CellValue:
+    """A cell of the row that a section has of the process."""
+
+    section: str
+    place: int
+
+    def __call__(self, table: ProcessTable, key: Key) -> Cell:
+        row = table.rows[self.section].get(key)
+        return None if row is None else row[self.place]
+
+
 def cell(section: str, name: str) -> Value:
     """A column of the schema."""
-    place = SECTIONS[section].position[name]
-
-    def value(table: ProcessTable, key: Key) -> Cell:
-        row = table.rows[section].get(key)
-        return None if row is None else row[place]
-
-    return value
+    return _CellValue(section, SECTIONS[section].position[name])
 
 
 @dataclass(frozen=True, slots=True)

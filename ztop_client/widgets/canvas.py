@@ -11,7 +11,6 @@ from typing import Literal, TypeAlias
 import urwid
 from urwid.util import rle_product, trim_text_attr_cs
 
-from ztop_client.colours import BACKGROUNDS
 from ztop_client.glyphs import ASCII, UNICODE, Glyphs
 
 Run: TypeAlias = tuple[Hashable, Literal["0", "U"] | None, bytes]
@@ -77,15 +76,6 @@ def overlay(lines: list[Line], box: Sequence[Line], left: int, top: int, box_wid
         before = cut(under, 0, left) if left else []
         after = cut(under, left + box_width, width) if left + box_width < width else []
         lines[row] = [*before, *boxed, *after]
-
-
-def solid(line: Line) -> Line:
-    """The line with a run of nothing at its end where it ends in a background of its own.
-
-    urwid erases to the end of a line that ends in spaces, and not every terminal erases in the background's colour.
-    """
-    attribute = line[-1][0]
-    return [*line, (attribute, None, b"")] if attribute in BACKGROUNDS else line
 
 
 def cells(text: str) -> int:

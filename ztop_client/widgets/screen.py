@@ -8,7 +8,7 @@ from ztop_client.columns.column import Column
 from ztop_client.glyphs import Glyphs
 from ztop_client.keys import Action
 from ztop_client.view import View
-from ztop_client.widgets.canvas import Line, LinesCanvas, cells, overlay, solid
+from ztop_client.widgets.canvas import Line, LinesCanvas, cells, overlay
 from ztop_client.widgets.dialogs import Dialog
 from ztop_client.widgets.footer import Prompt, button_at, button_bar, message_lines
 from ztop_client.widgets.header import Meters, Title, title_line
@@ -89,7 +89,7 @@ class Screen(urwid.Widget):
         lines += foot
         if self._dialogs:
             self._draw_dialog(lines, width, height - len(foot))
-        return LinesCanvas([solid(line) for line in lines[:height]], width)
+        return LinesCanvas(lines[:height], width)
 
     def _meter_lines(self, width: int, height: int) -> list[Line]:
         # the same for every key that is pressed between two frames

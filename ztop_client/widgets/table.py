@@ -19,6 +19,9 @@ _REMEMBERED = 4096
 _LEAST_COMMAND = 12
 """On a screen that leaves fewer cells for the command line, a tab's last columns are left out."""
 
+_ColumnCells: TypeAlias = tuple[Column, int | None, dict[Cell, Run]]
+"""A column, its place in a process's row if it is simply that, and its cells drawn by value."""
+
 _CommandKey: TypeAlias = tuple[Cell, str, str]
 """Text, the style of a row that is no plain process, what is drawn before it."""
 
@@ -35,7 +38,7 @@ class Table:
         self._width = 0
         self._columns: tuple[Column, ...] = ()
         self._tabs_left: int | None = None
-        self._cells: tuple[dict[Cell, Run], ...] = ()
+        self._cells: tuple[_ColumnCells, ...] = ()
         self._commands: dict[_CommandKey, Line] = {}
         self._command_state: tuple[int, int, bool] = (0, 0, True)
         self._too_wide = False
@@ -45,14 +48,14 @@ class Table:
         if view.columns is not self._all_columns or width != self._width:
             self._all_columns, self._width = view.columns, width
             self._columns = fitting(view.columns, width)
-            self._cells = tuple({} for _ in self._columns)
+            self._cells = tuple((column, column.place_in_row(), {}) for column in self._columns)
         fixed = _fixed_width(self._columns)
         self._too_wide = fixed > width
         state = (max(width - fixed, 0), view.scroll, view.full_path)
         if state != self._command_state or len(self._commands) > _REMEMBERED:
             self._command_state = state
             self._commands.clear()
-        for remembered in self._cells:
+        for _, _, remembered in self._cells:
             if len(remembered) > _REMEMBERED:
                 remembered.clear()
         lines = [self._heading(view, width)]
@@ -106,18 +109,16 @@ class Table:
     def _row(self, view: View, key: Key, index: int, width: int) -> Line:
         assert view.table is not None
         table = view.table
+        row = table.processes[key]
         line: Line = []
-        for column, remembered in zip(self._columns, self._cells, strict=True):
-            value = column.value(table, key)
+        for column, place, remembered in self._cells:
+            value = column.value(table, key) if place is None else row[place]
             if not column.width:
                 line += self._command(view, key, value)
                 continue
             run = remembered.get(value)
             if run is None:
                 run = remembered[value] = self._cell(column, value)
-            if line and line[-1][0] == run[0]:
-                # the display's cost is by run
-                run = (run[0], None, line.pop()[2] + run[2])
             line.append(run)
         if self._too_wide:
             line = cut(line, 0, width)
@@ -129,6 +130,9 @@ class Table:
 
     def _cell(self, column: Column, value: Cell) -> Run:
         text = column.format(value)
+        if text.isascii() and text.isprintable() and len(text) <= column.width:
+            padded = text.ljust(column.width) if column.align is Align.LEFT else text.rjust(column.width)
+            return (column.attribute(value), None, f"{padded} ".encode())
         if not text.isascii() or not text.isprintable():
             text = self._glyphs.showable(text)
         missing = column.width - cells(text)
