@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ztop_client.columns.processes import tabs
 from ztop_client.glyphs import ASCII
-from ztop_client.options import Options
+from ztop_client.options import DEFAULT_INTERVAL_SECONDS, Options
 from ztop_client.settings import (
     Broken,
     Settings,
@@ -42,7 +42,10 @@ def run(options: Options) -> int:
     before.apply(view)
     asked_for(options, view)
     started = settings_of(view)
-    opened = open_source(options.socket_path, options.interval_seconds, sorted(view.sections))
+    # a daemon of its own measures every second at least: the last minutes are drawn from that, and + goes down to it
+    interval_seconds = view.interval_seconds or DEFAULT_INTERVAL_SECONDS
+    tick_seconds = min(interval_seconds, DEFAULT_INTERVAL_SECONDS)
+    opened = open_source(options.socket_path, interval_seconds, sorted(view.sections), tick_seconds)
     try:
         # urwid takes its time to import: by now the private ztopd is on its way
         from ztop_client.monitor import watch

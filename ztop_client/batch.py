@@ -10,7 +10,7 @@ from contextlib import closing
 
 from ztop_client.channel import DaemonUnreachable
 from ztop_client.json_lines import json_line
-from ztop_client.options import Options
+from ztop_client.options import DEFAULT_INTERVAL_SECONDS, Options
 from ztop_client.sources.opening import Opened, open_source
 from ztop_client.sources.source import Pair, Source
 from ztop_client.text import printable
@@ -34,9 +34,10 @@ def run(options: Options) -> int:
     if sys.stdout is None:
         _say("there is no standard output to print to")
         return 1
-    opened = open_source(options.socket_path, options.interval_seconds)
+    interval_seconds = options.interval_seconds or DEFAULT_INTERVAL_SECONDS
+    opened = open_source(options.socket_path, interval_seconds)
     with closing(opened.source):
-        _say_if_rounded(opened, options.interval_seconds)
+        _say_if_rounded(opened, interval_seconds)
         try:
             try:
                 _print_frames(opened.source, options)

@@ -4,7 +4,7 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ztop_protocol.codec import FrameDecoder, Malformed, Wire
 from ztop_protocol.connection import (
@@ -46,6 +46,7 @@ class Channel:
         self._last_id = 0
         self._awaited: set[int] = set()
         self._answers: dict[int, Response] = {}
+        self._callbacks: dict[int, Callable[[Response], None]] = {}
         self._wanted: tuple[int, Sequence[str] | None] | None = None
         self._subscribing: int | None = None
         self._subscription: Wire = None
@@ -111,6 +112,10 @@ class Channel:
         self._wanted = self._subscribing = self._subscription = self._frame = None
         self._arrived.clear()
 
+    def ask(self, method: str, arguments: Arguments | None, done: Callable[[Response], None]) -> None:
+        """Asks; ``done`` is given the answer by a later :meth:`receive`, or never where the connection ends."""
+        self._callbacks[self._request(method, arguments)] = done
+
     def call(self, method: str, arguments: Arguments | None = None, seconds: float = ANSWER_SECONDS) -> Wire:
         """Asks and waits for the answer; frames that arrive meanwhile are kept.
 
@@ -147,6 +152,8 @@ class Channel:
 
     def _take(self, message: Message) -> None:
         match message:
+            case Response(id=id) if id in self._callbacks:
+                self._callbacks.pop(id)(message)
             case Response(id=id) if id in self._awaited:
                 self._answers[id] = message
             case Response(id=id, error=error, result=result) if id == self._subscribing:

@@ -71,8 +71,8 @@ def _parser() -> _Parser:
         dest="interval_seconds",
         metavar="SECONDS",
         type=_interval,
-        default=DEFAULT_INTERVAL_SECONDS,
-        help="time between two frames, 0.1 to 60, in whole ticks of the daemon (default: %(default)g)",
+        help="time between two frames, 0.1 to 60, in whole ticks of the daemon "
+        f"(default: {DEFAULT_INTERVAL_SECONDS:g}, or what + and - on the screen chose last)",
     )
     rows = parser.add_argument_group("processes")
     rows.add_argument("--sort", dest="order", metavar="COLUMN", type=_order, help="the column to sort by: cpu_percent")

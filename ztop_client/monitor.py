@@ -18,13 +18,14 @@ from ztop_client.controller import Controller
 from ztop_client.garbage import collect_seldom
 from ztop_client.inspection import Block, Part
 from ztop_client.inspector import Done, Inspector
-from ztop_client.sources.source import Pair, Source
+from ztop_client.process_page import ThreadsRead
+from ztop_client.sources.source import Pair, RequestFailed, Source
 from ztop_client.terminal import Terminal, TerminalGone
-from ztop_client.view import View
+from ztop_client.view import ON_REQUEST_SECTIONS, View
 from ztop_client.widgets.header import Title
 from ztop_client.widgets.screen import Screen
-from ztop_protocol.codec import FrameDecoder
-from ztop_protocol.frame import Frame, Key
+from ztop_protocol.codec import FrameDecoder, Malformed, Wire
+from ztop_protocol.frame import Key
 
 MAINTAIN_SECONDS = 0.25
 """How often a source that is not connected is asked to try again."""
@@ -134,16 +135,31 @@ class Monitor:
             self._show()
         else:
             self._retable()
+            self._say_what_lacks()
         self._follow_source()
+
+    def _say_what_lacks(self) -> None:
+        """A frame that was measured before a view was chosen does not have what only that view shows."""
+        if self._view.paused and self._shown is not None:
+            lacking = self._view.sections - self._shown.current.sections.keys()
+            if not lacking.isdisjoint(ON_REQUEST_SECTIONS):
+                self.say("Paused, and this moment was measured without what this view adds: Z goes on.")
 
     def _retable(self) -> None:
         if self._shown is not None:
             self._view.show(process_table(self._shown.previous, self._shown.current, self._view.threads))
 
-    def _read_threads(self, process: Key) -> Frame:
+    def _read_threads(self, process: Key, done: ThreadsRead) -> None:
         pid, start = process
-        answer = self._source.call("threads", {"pid": pid, "start_boottime_ns": start})
-        return FrameDecoder().frame(answer)
+
+        def answered(answer: Wire | RequestFailed) -> None:
+            try:
+                done(answer if isinstance(answer, RequestFailed) else FrameDecoder().frame(answer))
+            except Malformed as error:
+                done(RequestFailed(str(error)))
+            self._screen.changed()
+
+        self._source.ask("threads", {"pid": pid, "start_boottime_ns": start}, answered)
 
     def _ask(self, target: Target, part: Part, done: Done) -> None:
         def answered(blocks: Sequence[Block]) -> None:
@@ -200,6 +216,7 @@ class Monitor:
         if ticks != self._ticks:
             self._source.set_interval(ticks)
             self._ticks = ticks
+            self._view.interval_seconds = ticks * self._tick_seconds
             self._late_after = time.monotonic() + self._patience()
             self._follow_source()
         return f"Refreshed every {ticks * self._tick_seconds:g} s."

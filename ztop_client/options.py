@@ -12,7 +12,7 @@ class Options:
     """The options of ``ztop``. None and empty: not asked for."""
 
     socket_path: str | None = None
-    interval_seconds: float = DEFAULT_INTERVAL_SECONDS
+    interval_seconds: float | None = None
     order: Order | None = None
     filter_text: str | None = None
     uid: int | None = None

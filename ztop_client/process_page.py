@@ -14,6 +14,7 @@ from ztop_client.formats import (
     uptime_text,
 )
 from ztop_client.inspection import Block, Entry
+from ztop_client.sources.source import RequestFailed
 from ztop_protocol.frame import Cell, Frame, Key, Row
 from ztop_protocol.rates import RATE_POSITION, memory_percent, rates
 from ztop_protocol.schema import PROCESSES, SECTIONS
@@ -210,5 +211,6 @@ def threads(previous: Frame | None, current: Frame) -> Block:
     return Block(f"Threads: {len(lines)}", (heading, *(entry for _, _, entry in lines)))
 
 
-ThreadReader = Callable[[Key], Frame]
-"""The threads of a process, read now. Raises an exception whose text is a sentence for a person."""
+ThreadsRead = Callable[[Frame | RequestFailed], None]
+ThreadReader = Callable[[Key, ThreadsRead], None]
+"""Reads the threads of a process and gives them to the second argument, sooner or later."""

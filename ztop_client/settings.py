@@ -33,6 +33,8 @@ class Settings:
     kernel_threads: bool = False
     threads: bool = False
     full_path: bool = False
+    interval_seconds: float | None = None
+    """Between two frames, as chosen with + and -."""
     others: Mapping[str, Any] = field(default_factory=dict)
     """What another version wrote."""
 
@@ -47,20 +49,21 @@ class Settings:
                 view.place = place
         for name in _SWITCHES:
             setattr(view, name, getattr(self, name))
+        view.interval_seconds = self.interval_seconds
 
 
 def settings_of(view: View) -> Settings:
     """What is to be remembered of ``view``."""
-    return Settings(
-        view.tab.name,
-        {tab.name: (tab.sort.name, tab.descending) for tab in view.tabs},
-        *(getattr(view, name) for name in _SWITCHES),
-    )
+    switches = {name: getattr(view, name) for name in _SWITCHES}
+    orders = {tab.name: (tab.sort.name, tab.descending) for tab in view.tabs}
+    return Settings(view.tab.name, orders, interval_seconds=view.interval_seconds, **switches)
 
 
 def asked_for(options: Options, view: View) -> None:
     """Makes the view as the command line wants it."""
     view.filter_text, view.uid, view.pids = options.filter_text or "", options.uid, options.pids
+    if options.interval_seconds is not None:
+        view.interval_seconds = options.interval_seconds
     if options.order is not None:
         view.order_by(options.order.column)
 
@@ -69,7 +72,9 @@ def remembered(before: Settings, started: Settings, ended: Settings) -> Settings
     """What to keep: where the person changed nothing since the start, what the file says, not the command line."""
     changed = {name: order for name, order in ended.orders.items() if started.orders.get(name) != order}
     same = {
-        name: getattr(before, name) for name in ("tab", *_SWITCHES) if getattr(started, name) == getattr(ended, name)
+        name: getattr(before, name)
+        for name in ("tab", "interval_seconds", *_SWITCHES)
+        if getattr(started, name) == getattr(ended, name)
     }
     return replace(ended, orders={**before.orders, **changed}, others=before.others, **same)
 
@@ -118,7 +123,12 @@ def _checked(known: dict[str, Any]) -> Settings:
                 orders[name] = (order[0], order[1])
             case _:
                 raise Broken(f"orders: {name}: a column's name and true or false were expected")
-    return Settings(tab, orders, **switches, others=known)
+    interval = known.pop("interval_seconds", None)
+    if interval is not None and (isinstance(interval, bool) or not isinstance(interval, (int, float))):
+        raise Broken("interval_seconds: a number was expected")
+    if interval is not None and not 0.1 <= interval <= 60:
+        raise Broken("interval_seconds: from 0.1 to 60 was expected")
+    return Settings(tab, orders, **switches, interval_seconds=interval, others=known)
 
 
 def set_aside(path: Path) -> Path:
@@ -142,6 +152,7 @@ def save(settings: Settings, path: Path) -> None:
             "tab": settings.tab,
             "orders": settings.orders,
             **{name: getattr(settings, name) for name in _SWITCHES},
+            **({} if settings.interval_seconds is None else {"interval_seconds": settings.interval_seconds}),
         },
         indent=2,
     )

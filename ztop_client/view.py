@@ -19,6 +19,8 @@ METER_SECTIONS = frozenset({"host", "cpus", "memory", "pressure", "disks", "netw
 """What the title line and the meters are drawn from."""
 PAGE_SECTIONS = frozenset({"process_io", "process_executables"})
 """What the page of a process is drawn from, beside the processes."""
+ON_REQUEST_SECTIONS = PAGE_SECTIONS | {"threads"}
+"""What frames have only while something on the screen needs it."""
 _PPID = PROCESSES.position["ppid"]
 
 _matching = lru_cache(maxsize=2)(contains)
@@ -51,6 +53,8 @@ class View:
     paused: bool = False
     page_open: bool = False
     """The page of a process is open."""
+    interval_seconds: float | None = None
+    """What the person chose with + and -."""
     folded: set[Key] = field(default_factory=set)
     tagged: set[Key] = field(default_factory=set)
     table: ProcessTable | None = None

@@ -15,10 +15,10 @@ from typing import Any
 from tests.ztop_client.hostile import HOSTILE
 from ztop_client.columns.processes import tabs
 from ztop_client.glyphs import ASCII
-from ztop_client.sources.source import Pair, SourceStatus
+from ztop_client.sources.source import Pair, RequestFailed, SourceStatus
 from ztop_client.view import View
 from ztop_protocol.codec import encode_frame, unpack
-from ztop_protocol.connection import RemoteError
+from ztop_protocol.connection import Arguments
 from ztop_protocol.frame import Cell, Frame, Row, Section
 from ztop_protocol.schema import SECTIONS, Kind
 
@@ -204,16 +204,17 @@ class FakeSource:
     def set_sections(self, sections: Sequence[str]) -> None:
         self.sections.append(tuple(sections))
 
-    def call(self, method: str, arguments: Any = None) -> Any:
+    def ask(self, method: str, arguments: Arguments, done: Callable[[Any], None]) -> None:
         """The threads of a process."""
         assert method == "threads"
         assert self._pair is not None
         now = self._pair.current
         rows = [one for one in threads_of(now.seq, now.rows("processes").values()) if one[0] == arguments["pid"]]
         if not rows:
-            raise RemoteError("not_found", f"process {arguments['pid']} does not exist")
+            done(RequestFailed(f"process {arguments['pid']} does not exist"))
+            return
         only = replace(now, sections={"threads": section("threads", now.boottime_ns, rows)})
-        return unpack(encode_frame(only))
+        done(unpack(encode_frame(only)))
 
     def close(self) -> None:
         os.close(self._readable)

@@ -78,7 +78,17 @@ class Driver:
         os.write(self.fd, keys.encode())
 
     def read(self, seconds: float) -> bool:
-        """What comes within so many seconds at most; False at the end."""
+        """What comes within so many seconds at most, no frame by halves; False at the end."""
+        is_open = self._read_some(seconds)
+        while is_open and self._is_within_frame() and select.select([self.fd], [], [], 1.0)[0]:
+            is_open = self._read_some(0)
+        return is_open
+
+    def _is_within_frame(self) -> bool:
+        tail = bytes(self.output[-(1 << 18) :])
+        return tail.rfind(b"\x1b[?7l") > tail.rfind(b"\x1b[?7h")
+
+    def _read_some(self, seconds: float) -> bool:
         if not select.select([self.fd], [], [], seconds)[0]:
             return True
         try:

@@ -19,12 +19,12 @@ from tests.ztop_client.fake_source import (
 from tests.ztop_client.hostile import HOSTILE
 from tests.ztop_client.test_table import assert_exact
 from ztop_client.actions import Target, target
-from ztop_client.channel import DaemonUnreachable
 from ztop_client.columns.column import ProcessTable, process_table
 from ztop_client.glyphs import ASCII, UNICODE, Glyphs
 from ztop_client.inspection import Block, Part
 from ztop_client.keys import Action
-from ztop_client.process_page import overview, threads
+from ztop_client.process_page import ThreadsRead, overview, threads
+from ztop_client.sources.source import RequestFailed
 from ztop_client.widgets.process_page import Chapter, ProcessPage
 from ztop_protocol.frame import Frame, Key, Row
 
@@ -105,7 +105,7 @@ class Page:
         self.asked: list[tuple[Part, Callable[[Sequence[Block]], None]]] = []
         self.acts: list[tuple[Action, Key]] = []
         self.closed = 0
-        self.failure: Exception | None = None
+        self.failure: RequestFailed | None = None
         self.page = ProcessPage(
             target(table.frame, key),
             key,
@@ -123,10 +123,8 @@ class Page:
     def ask(self, _target: Target, part: Part, done: Callable[[Sequence[Block]], None]) -> None:
         self.asked.append((part, done))
 
-    def read_threads(self, _key: Key) -> Frame:
-        if self.failure is not None:
-            raise self.failure
-        return thread_frames()[1]
+    def read_threads(self, _key: Key, done: ThreadsRead) -> None:
+        done(self.failure or thread_frames()[1])
 
     def text(self, width: int = 90, height: int = 40, glyphs: Glyphs = UNICODE) -> str:
         urwid.set_encoding("ascii" if glyphs.ascii_only else "utf-8")
@@ -190,8 +188,8 @@ class TestPage:
         assert "HAS ENDED" in text
         assert "/usr/bin/editor notes" in text
 
-    @pytest.mark.parametrize("failure", [DaemonUnreachable("the daemon went away")])
-    def test_threads_that_cannot_be_read_are_said(self, failure: Exception) -> None:
+    @pytest.mark.parametrize("failure", [RequestFailed("the daemon went away")])
+    def test_threads_that_cannot_be_read_are_said(self, failure: RequestFailed) -> None:
         page = Page(tables(*FAMILY), chapter=Chapter.FILES)
         page.failure = failure
         page.page.key("2")

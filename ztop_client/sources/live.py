@@ -1,13 +1,13 @@
 """Frames of a running daemon, as they come."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from ztop_client.channel import Channel, DaemonUnreachable, NoAnswer
+from ztop_client.channel import Channel, DaemonUnreachable
 from ztop_client.daemon import Daemon
-from ztop_client.sources.source import Pair, SourceStatus
+from ztop_client.sources.source import Pair, RequestFailed, SourceStatus
 from ztop_protocol.codec import Wire
-from ztop_protocol.connection import Arguments
+from ztop_protocol.connection import Arguments, Response
 from ztop_protocol.frame import Frame
 
 _RETRY_SECONDS = (0.25, 5.0)
@@ -21,6 +21,7 @@ class LiveSource:
         self._ticks = ticks
         self._sections = sections
         self._channel: Channel | None = None
+        self._asked: dict[object, Callable[[Wire | RequestFailed], None]] = {}
         self._pair: Pair | None = None
         self._first: Frame | None = None
         self._awaits_first = False
@@ -90,20 +91,23 @@ class LiveSource:
             else:
                 self._first, self._awaits_first = None, other_sections
 
-    def call(self, method: str, arguments: Arguments | None = None) -> Wire:
+    def ask(self, method: str, arguments: Arguments, done: Callable[[Wire | RequestFailed], None]) -> None:
         """Asks the daemon."""
         if self._channel is None:
-            raise DaemonUnreachable("there is no connection to the daemon")
+            done(RequestFailed("there is no connection to the daemon"))
+            return
+        errand = object()
+        self._asked[errand] = done
+
+        def answered(response: Response) -> None:
+            del self._asked[errand]
+            done(response.result if response.error is None else RequestFailed(response.error.sentence))
+
         try:
-            return self._channel.call(method, arguments)
-        except NoAnswer:
-            raise
+            self._channel.ask(method, arguments, answered)
         except DaemonUnreachable as error:
             self._keep_frames()
             self._lost(error)
-            raise
-        finally:
-            self._keep_frames()
 
     def close(self) -> None:
         """Closes the connection and ends a private daemon."""
@@ -135,6 +139,9 @@ class LiveSource:
             self._channel.close()
             self._channel = None
         self._first, self._awaits_first = None, False
+        asked, self._asked = self._asked, {}
+        for done in asked.values():
+            done(RequestFailed(str(error)))
         now = time.monotonic()
         since = now if self._status.live else self._status.since_monotonic
         self._status = SourceStatus(False, since, self._daemon.last_words() or str(error))

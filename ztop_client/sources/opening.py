@@ -21,12 +21,19 @@ class Opened:
         return self.ticks * self.tick_ns / 1e9
 
 
-def open_source(socket_path: str | None, interval_seconds: float, sections: Sequence[str] | None = None) -> Opened:
+def open_source(
+    socket_path: str | None,
+    interval_seconds: float,
+    sections: Sequence[str] | None = None,
+    tick_seconds: float | None = None,
+) -> Opened:
     """The source of the daemon to talk to, a frame about every ``interval_seconds``.
+
+    A private daemon measures every ``tick_seconds``, or that often.
 
     Raises :exc:`ztop_client.channel.DaemonUnreachable` for a daemon that was asked for and cannot be reached.
     """
-    located = locate(socket_path, interval_seconds)
+    located = locate(socket_path, tick_seconds or interval_seconds)
     ticks = max(1, round(interval_seconds * 1e9 / located.tick_ns))
     source = LiveSource(located.daemon, ticks, sections)
     source.maintain()

@@ -1,6 +1,6 @@
 """What every source of frames offers, whatever is behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,6 +62,10 @@ class SourceStatus:
     reason: str | None = None
 
 
+class RequestFailed(Exception):
+    """There is no answer; the sentence says why."""
+
+
 class Source(Protocol):
     """A stream of frames that never makes its reader wait. Watch ``fileno()`` for reading."""
 
@@ -90,12 +94,8 @@ class Source(Protocol):
     def set_sections(self, sections: Sequence[str]) -> None:
         """From now on frames of these sections; what ``latest()`` gives has them when the daemon has answered."""
 
-    def call(self, method: str, arguments: Arguments | None = None) -> Wire:
-        """Asks the daemon, for at most two seconds; frames that arrive meanwhile are kept (look at ``latest()``).
-
-        Raises :exc:`ztop_protocol.connection.RemoteError` for what it answers instead,
-        :exc:`ztop_client.channel.DaemonUnreachable` where no answer came.
-        """
+    def ask(self, method: str, arguments: Arguments, done: Callable[[Wire | RequestFailed], None]) -> None:
+        """Asks the daemon without waiting: ``done`` is given the answer while :meth:`receive` runs, or a reason."""
 
     def close(self) -> None:
         """Ends it; nothing may be called afterwards."""

@@ -61,8 +61,8 @@ def bar_of(label: str, core: Core, width: int, glyphs: Glyphs) -> list[Piece]:
 
 
 def percent(busy: float | None) -> str:
-    """``7%``, ``100%``."""
-    return ABSENT if busy is None else f"{busy:.0f}%"
+    """``7%``, ``100%``: the kernel's clock ticks let a full core be measured as a little more."""
+    return ABSENT if busy is None else f"{min(busy, 100.0):.0f}%"
 
 
 def _table(cores: Sequence[Core], width: int, rows: int, digits: int, kind: _Kind) -> list[list[Piece]]:
@@ -79,19 +79,26 @@ def _table(cores: Sequence[Core], width: int, rows: int, digits: int, kind: _Kin
 
 
 def _cells(cores: Sequence[Core], width: int, most: int, glyphs: Glyphs) -> list[list[Piece]] | None:
+    """One cell each, every group under the number of its first core; only every line where that is too wide."""
     digits = len(str(cores[-1].number)) if cores else 1
-    groups_of_line = (width - digits) // (_GROUP + 1)
-    groups = -(-len(cores) // _GROUP)
-    if groups_of_line < 1 or -(-groups // groups_of_line) > most:
-        return None
-    # all lines alike
-    groups_of_line = -(-groups // -(-groups // groups_of_line))
-    lines: list[list[Piece]] = []
-    for start in range(0, len(cores), groups_of_line * _GROUP):
-        line: list[Piece] = [("label", str(cores[start].number).rjust(digits))]
-        for place, core in enumerate(cores[start : start + groups_of_line * _GROUP]):
-            if place % _GROUP == 0:
-                line.append(("text", " "))
-            line.append(level(None if core.busy is None else core.busy / 100, glyphs))
-        lines.append(joined(line))
-    return lines
+    groups = [cores[start : start + _GROUP] for start in range(0, len(cores), _GROUP)]
+    wide, narrow = (width + _GAP) // (digits + 1 + _GROUP + _GAP), (width - digits) // (_GROUP + 1)
+    for across, labelled in ((wide, True), (narrow, False)):
+        if across >= 1 and (rows := -(-len(groups) // across)) <= most:
+            # all lines alike
+            across = -(-len(groups) // rows)
+            return [_group_line(groups[row * across : (row + 1) * across], digits, labelled, glyphs)
+                    for row in range(rows)]  # fmt: skip
+    return None
+
+
+def _group_line(groups: Sequence[Sequence[Core]], digits: int, labelled: bool, glyphs: Glyphs) -> list[Piece]:
+    line: list[Piece] = []
+    for place, group in enumerate(groups):
+        if place and labelled:
+            line.append(("text", " " * _GAP))
+        if labelled or not place:
+            line.append(("label", str(group[0].number).rjust(digits)))
+        line.append(("text", " "))
+        line += (level(None if core.busy is None else core.busy / 100, glyphs) for core in group)
+    return joined(line)

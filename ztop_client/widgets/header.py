@@ -34,12 +34,15 @@ class Title:
     """Short words for what is switched on: PAUSED, FOLLOW."""
 
 
-def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs) -> Line:
-    """``ztop host · source … up 1d 02:03 · load 0.10 0.20 0.30 · ● live 12:34:56``.
+TITLE_NAME = " ztop "
+
+
+def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs, tabs: Sequence[Piece] = ()) -> Line:
+    """``ztop host · source … up 1d 02:03 · load 0.10 0.20 0.30 · ● live 12:34:56``, with ``tabs`` after the name.
 
     What matters most stays longest when the line is narrow: the state, then the host and the clock.
     """
-    left: list[Piece] = [("title_name", " ztop ")]
+    left: list[Piece] = [("title_name", TITLE_NAME), *tabs]
     state: list[Piece] = [("title_paused", f" {mark} ") for mark in title.marks]
     if title.lost is not None:
         state.append(("title_lost", f" {title.lost} "))
@@ -49,6 +52,7 @@ def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs) ->
     host: list[Piece] = []
     clock: list[Piece] = []
     figures: list[Piece] = []
+    load: list[Piece] = []
     if frame is not None:
         host.append(("title_host", f" {label_text(frame.cell('host', 'hostname'))}"))
         moment = datetime.fromtimestamp(frame.time_ns / 1e9)
@@ -56,11 +60,19 @@ def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs) ->
         loads = " ".join(load_text(frame.cell("host", f"load_average_{span}")) for span in ("1m", "5m", "15m"))
         uptime = uptime_text(frame.cell("host", "uptime_ns"))
         figures.append(("title", f" up {uptime}{separator}load {loads} "))
+        load.append(("title", f" load {loads} "))
     source: list[Piece] = [("title", f"{separator}{title.source}")]
-    for right in ([*figures, *state, *clock], [*state, *clock], state):
-        for start in ([*left, *host, *source], [*left, *host]):
-            if pieces_width(start, glyphs) + pieces_width(right, glyphs) < width:
-                return justify(start, right, width, glyphs, "title")
+    for right, with_source in (
+        ([*figures, *state, *clock], True),
+        ([*load, *state, *clock], True),
+        ([*figures, *state, *clock], False),
+        ([*state, *clock], True),
+        ([*state, *clock], False),
+        (state, False),
+    ):
+        start = [*left, *host, *(source if with_source else ())]
+        if pieces_width(start, glyphs) + pieces_width(right, glyphs) < width:
+            return justify(start, right, width, glyphs, "title")
     return draw([*left, *state], width, glyphs, "title")
 
 

@@ -4,16 +4,14 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from ztop_client.actions import Target
-from ztop_client.channel import DaemonUnreachable
 from ztop_client.columns.column import ProcessTable
 from ztop_client.glyphs import Glyphs
 from ztop_client.inspection import Block, Part
 from ztop_client.keys import ACTS_ON_PROCESSES, Action, action_of
 from ztop_client.process_page import ThreadReader, overview, threads
+from ztop_client.sources.source import RequestFailed
 from ztop_client.widgets.canvas import Line, Piece, cells, slice_cells
 from ztop_client.widgets.dialogs import framed
-from ztop_protocol.codec import Malformed
-from ztop_protocol.connection import RemoteError
 from ztop_protocol.frame import Frame, Key
 
 
@@ -68,7 +66,8 @@ class ProcessPage:
         self._facts: list[Block] = []
         self._ended = False
         self._thread_frames: tuple[Frame | None, Frame] | None = None
-        self._threads: list[Block] = []
+        self._threads: Sequence[Block] = _READING
+        self._threads_asked = False
         self._seq = -1
         self._found: dict[Chapter, Sequence[Block]] = {}
         self._tabs: list[tuple[int, int]] = []
@@ -127,10 +126,14 @@ class ProcessPage:
                 self._renew_threads()
 
     def _renew_threads(self) -> None:
-        try:
-            frame = self._read_threads(self._key)
-        except (DaemonUnreachable, RemoteError, Malformed) as error:
-            self._threads = [Block("Threads", reason=str(error))]
+        if not self._threads_asked:
+            self._threads_asked = True
+            self._read_threads(self._key, self._threads_read)
+
+    def _threads_read(self, frame: Frame | RequestFailed) -> None:
+        self._threads_asked = False
+        if isinstance(frame, RequestFailed):
+            self._threads = [Block("Threads", reason=str(frame))]
             return
         before = None if self._thread_frames is None else self._thread_frames[1]
         if before is not None and before.boottime_ns >= frame.boottime_ns:

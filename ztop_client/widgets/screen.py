@@ -8,14 +8,24 @@ from ztop_client.columns.column import Column
 from ztop_client.glyphs import Glyphs
 from ztop_client.keys import Action
 from ztop_client.view import View
-from ztop_client.widgets.canvas import Line, LinesCanvas, cells, overlay
+from ztop_client.widgets.canvas import Line, LinesCanvas, Piece, cells, overlay
 from ztop_client.widgets.dialogs import Dialog
 from ztop_client.widgets.footer import Prompt, button_at, button_bar, message_lines
-from ztop_client.widgets.header import Meters, Title, title_line
-from ztop_client.widgets.table import Table
+from ztop_client.widgets.header import TITLE_NAME, Meters, Title, title_line
+from ztop_client.widgets.table import Table, tab_at, tab_pieces
 from ztop_protocol.frame import Frame
 
 _WHEEL_LINES = 3
+
+
+def title_tabs(view: View) -> list[Piece]:
+    """The names of the tabs for the title line: on a narrow screen the table's heading has no room for them."""
+    return tab_pieces(view, "title_paused", "title")
+
+
+def title_tab_at(view: View, x: int) -> int | None:
+    """The place of the tab whose name is at the cell ``x`` of the title line."""
+    return tab_at(view, x - len(TITLE_NAME))
 
 
 class Handler(Protocol):
@@ -78,15 +88,16 @@ class Screen(urwid.Widget):
 
     def render(self, size: tuple[int, int], focus: bool = False) -> LinesCanvas:  # type: ignore[override]
         width, height = size
+        meters = self._meter_lines(width, height)
+        foot = self._foot(width) if height >= 6 or self.prompt is not None or self.message is not None else []
+        above = len(meters) + (height >= 4)
+        self._table_place = (above, height - above - len(foot))
+        table = self._table.lines(self.view, width, height - above - len(foot))
         lines: list[Line] = []
         if height >= 4:
-            lines.append(title_line(self._frame, self.title, width, self._glyphs))
-        lines += self._meter_lines(width, height)
-        foot = self._foot(width) if height >= 6 or self.prompt is not None or self.message is not None else []
-        table_height = height - len(lines) - len(foot)
-        self._table_place = (len(lines), table_height)
-        lines += self._table.lines(self.view, width, table_height)
-        lines += foot
+            tabs = () if self._table.shows_tabs else title_tabs(self.view)
+            lines.append(title_line(self._frame, self.title, width, self._glyphs, tabs))
+        lines += [*meters, *table, *foot]
         if self._dialogs:
             self._draw_dialog(lines, width, height - len(foot))
         return LinesCanvas(lines[:height], width)
@@ -156,7 +167,11 @@ class Screen(urwid.Widget):
 
     def _click(self, handler: Handler, size: tuple[int, int], x: int, y: int) -> None:
         top, height = self._table_place
-        if y == top:
+        if y == 0 and top and not self._table.shows_tabs:
+            place = title_tab_at(self.view, x)
+            if place is not None:
+                handler.tab(place)
+        elif y == top:
             place, column = self._table.tab_at(self.view, x), self._table.column_at(x)
             if place is not None:
                 handler.tab(place)

@@ -76,14 +76,12 @@ class Table:
 
     def tab_at(self, view: View, x: int) -> int | None:
         """The place of the tab whose name is at the cell ``x`` of the heading."""
-        if self._tabs_left is None:
-            return None
-        right = self._tabs_left
-        for place, tab in enumerate(view.tabs):
-            left, right = right, right + len(tab.name) + 2
-            if left <= x < right:
-                return place
-        return None
+        return None if self._tabs_left is None else tab_at(view, x - self._tabs_left)
+
+    @property
+    def shows_tabs(self) -> bool:
+        """Whether the heading had room for the names of the tabs, when it was drawn last."""
+        return self._tabs_left is not None
 
     def _heading(self, view: View, width: int) -> Line:
         pieces: list[Piece] = []
@@ -96,9 +94,7 @@ class Table:
             text = title if column.align is Align.LEFT else " " * missing + title
             text = text.ljust(column.width + 1)
             pieces.append(("heading_sort" if sorted_by else "heading", text))
-        tabs: list[Piece] = [
-            ("heading_sort", f"[{tab.name}]") if tab is view.tab else ("heading", f" {tab.name} ") for tab in view.tabs
-        ]
+        tabs = tab_pieces(view, "heading_sort", "heading")
         tabs_width = sum(len(text) for _, text in tabs)
         room = width - sum(len(text) for _, text in pieces)
         self._tabs_left = width - tabs_width if room > tabs_width else None
@@ -158,6 +154,21 @@ class Table:
             remembered = draw([("branch", prefix), *pieces], width, self._glyphs, "text", scroll)
             self._commands[value, special, prefix] = remembered
         return remembered
+
+
+def tab_pieces(view: View, chosen: str, style: str) -> list[Piece]:
+    """The names of the tabs in these styles, ``[Main] I/O``: each takes two cells more than its name."""
+    return [(chosen, f"[{tab.name}]") if tab is view.tab else (style, f" {tab.name} ") for tab in view.tabs]
+
+
+def tab_at(view: View, x: int) -> int | None:
+    """The place of the tab at the cell ``x`` of those pieces."""
+    right = 0
+    for place, tab in enumerate(view.tabs):
+        left, right = right, right + len(tab.name) + 2
+        if left <= x < right:
+            return place
+    return None
 
 
 def _fixed_width(columns: Sequence[Column]) -> int:

@@ -62,9 +62,7 @@ class TestParquet:
     def test_other_bytes_are_escaped_and_absence_is_null(self, tmp_path: Path) -> None:
         out = tmp_path / "out.parquet"
         export(frames(), str(out), ["processes"])
-        found = duckdb.sql(
-            f"select distinct comm, swap_bytes from '{out}' where pid = 30"
-        ).fetchall()
+        found = duckdb.sql(f"select distinct comm, swap_bytes from '{out}' where pid = 30").fetchall()
         assert found == [('\x1b[31mr\\xffm\n,"', None)]
 
     def test_duckdb_and_pandas_agree(self, tmp_path: Path) -> None:
