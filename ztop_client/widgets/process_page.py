@@ -9,7 +9,6 @@ from ztop_client.glyphs import Glyphs
 from ztop_client.inspection import Block, Part
 from ztop_client.keys import ACTS_ON_PROCESSES, Action, action_of
 from ztop_client.process_page import ThreadReader, overview, threads
-from ztop_client.sources.source import RequestFailed
 from ztop_client.widgets.canvas import Line, Piece, cells, slice_cells
 from ztop_client.widgets.dialogs import framed
 from ztop_protocol.frame import Frame, Key
@@ -130,9 +129,9 @@ class ProcessPage:
             self._threads_asked = True
             self._read_threads(self._key, self._threads_read)
 
-    def _threads_read(self, frame: Frame | RequestFailed) -> None:
+    def _threads_read(self, frame: Frame | Exception) -> None:
         self._threads_asked = False
-        if isinstance(frame, RequestFailed):
+        if isinstance(frame, Exception):
             self._threads = [Block("Threads", reason=str(frame))]
             return
         before = None if self._thread_frames is None else self._thread_frames[1]
