@@ -63,8 +63,8 @@ class Acting:
         if chosen is None:
             return
         offered = signals()
-        choices = [Choice(f"{number:2d} {name}", number) for name, number in offered]
-        place = next(place for place, (_, number) in enumerate(offered) if number == signal.SIGTERM)
+        choices = [Choice(f"{number:2d} {name:<9} {meaning}".rstrip(), number) for name, number, meaning in offered]
+        place = next(place for place, (_, number, _) in enumerate(offered) if number == signal.SIGTERM)
 
         def picked(number: int) -> None:
             name = signal.Signals(number).name

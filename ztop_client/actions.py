@@ -119,6 +119,22 @@ def _start_boottime_ns(target: Target, proc: Path) -> int:
     return int(stat[stat.rindex(b")") + 2 :].split()[19]) * _NANOSECONDS_PER_TICK
 
 
-def signals() -> list[tuple[str, int]]:
-    """Every signal's name and number, in the order of the numbers; of the real-time ones the first and the last."""
-    return [(entry.name, int(entry)) for entry in sorted(signal.Signals)]
+_MEANINGS = {
+    signal.SIGHUP: "terminal gone; daemons read their settings again",
+    signal.SIGINT: "as Ctrl-C",
+    signal.SIGQUIT: "end it, with a core dump",
+    signal.SIGKILL: "end it at once: it cannot tidy up",
+    signal.SIGTERM: "ask it to end",
+    signal.SIGCONT: "let it go on",
+    signal.SIGSTOP: "halt it until SIGCONT",
+    signal.SIGTSTP: "as Ctrl-Z",
+}
+"""signal(7), in words."""
+
+
+def signals() -> list[tuple[str, int, str]]:
+    """Every signal's name, number and meaning ("" where it is up to the program), in the order of the numbers.
+
+    Of the real-time ones the first and the last.
+    """
+    return [(entry.name, int(entry), _MEANINGS.get(entry, "")) for entry in sorted(signal.Signals)]

@@ -89,6 +89,19 @@ def uptime_text(value: float) -> str:
 
 
 @_or_absent
+def span_text(value: float) -> str:
+    """A span given in ns, as people type one: ``0s``, ``27s``, ``2m30s``, ``1h04m``, ``3d04h``."""
+    minutes, seconds = divmod(int(value) // 1_000_000_000, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d{hours:02d}h"
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{seconds:02d}s" if minutes else f"{seconds}s"
+
+
+@_or_absent
 def celsius_text(value: float) -> str:
     """A temperature in whole degrees, without its sign."""
     return f"{value:.0f}"

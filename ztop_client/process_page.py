@@ -10,8 +10,8 @@ from ztop_client.formats import (
     label_text,
     percent_text,
     rate_text,
+    span_text,
     time_text,
-    uptime_text,
 )
 from ztop_client.inspection import Block, Entry
 from ztop_client.sources.source import RequestFailed
@@ -77,7 +77,7 @@ def _identity(table: ProcessTable, facts: Facts) -> Iterator[Entry]:
     if isinstance(start := facts["start_boottime_ns"], int):
         age = frame.boottime_ns - start
         begun = datetime.fromtimestamp((frame.time_ns - age) / 1e9)
-        yield "Started", f"{begun:%Y-%m-%d %H:%M:%S}, {uptime_text(age)} ago{_starter(table, facts)}"
+        yield "Started", f"{begun:%Y-%m-%d %H:%M:%S}, {span_text(age)} ago{_starter(table, facts)}"
     yield "Terminal", "none" if facts["tty"] is None else label_text(facts["tty"])
     yield "Session", f"{label_text(facts['session'])}, process group {label_text(facts['process_group'])}"
     yield "Control group", label_text(facts["cgroup"])

@@ -116,7 +116,7 @@ def test_a_process_that_is_not_in_the_frame_is_refused() -> None:
 
 
 def test_signals_by_name() -> None:
-    offered = dict(signals())
+    offered = {name: number for name, number, _ in signals()}
     assert offered["SIGTERM"] == 15
     assert offered["SIGKILL"] == 9
     assert len(offered) == len(set(offered.values()))

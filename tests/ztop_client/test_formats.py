@@ -15,6 +15,7 @@ from ztop_client.formats import (
     load_text,
     percent_text,
     rate_text,
+    span_text,
     time_text,
     uptime_text,
 )
@@ -29,6 +30,7 @@ NUMERIC = (
     load_text,
     percent_text,
     rate_text,
+    span_text,
     time_text,
     uptime_text,
 )
@@ -107,6 +109,11 @@ def test_cpu_time(seconds: float, shown: str) -> None:
 def test_the_others() -> None:
     assert uptime_text(7 * 60 * SECOND) == "0:07"
     assert uptime_text((3 * 86400 + 4 * 3600 + 5 * 60) * SECOND) == "3d 04:05"
+    assert span_text(0) == "0s"
+    assert span_text(59.9 * SECOND) == "59s"
+    assert span_text(150 * SECOND) == "2m30s"
+    assert span_text((3600 + 4 * 60 + 59) * SECOND) == "1h04m"
+    assert span_text((3 * 86400 + 4 * 3600) * SECOND) == "3d04h"
     assert load_text(1) == "1.00"
     assert celsius_text(54.6) == "55"
     assert hertz_text(800_000_000) == "800MHz"

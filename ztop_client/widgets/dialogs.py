@@ -64,7 +64,7 @@ class Menu(Generic[T]):
         self._choices = choices
         self._done = done
         self._place = chosen
-        self._top = 0
+        self._top: int | None = None
         self._page = 1
         self._typed = ""
 
@@ -75,10 +75,10 @@ class Menu(Generic[T]):
             + [cells(glyphs.showable(self._title)) + 2, len(_MENU_FOOT) + 2]
         )
         inner = max(min(widest + 1, width - 4), 1)
-        if self._place < self._top:
-            self._top = self._place
-        elif self._place >= self._top + self._page:
-            self._top = self._place - self._page + 1
+        if self._top is None:
+            # what is chosen at first has its neighbours on both sides
+            self._top = max(0, min(self._place - self._page // 2, len(self._choices) - self._page))
+        self._top = min(max(self._top, self._place - self._page + 1), self._place)
         shown = self._choices[self._top : self._top + self._page]
         rows = [[("box_text", choice.label)] for choice in shown]
         return framed(self._title, rows, inner, glyphs, _MENU_FOOT, self._place - self._top)
@@ -98,7 +98,7 @@ class Menu(Generic[T]):
         return True
 
     def click(self, x: int, y: int) -> bool:
-        place = self._top + y - 1
+        place = (self._top or 0) + y - 1
         if not (0 < y <= self._page and place < len(self._choices)):
             return True
         self._place = place
