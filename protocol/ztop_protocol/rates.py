@@ -103,6 +103,14 @@ RATES: dict[str, tuple[Rate, ...]] = {
         clock="sampled_boottime_ns",
     ),
     "threads": (_share("cpu_percent", "user_time_ns", "system_time_ns"),),
+    "summary": (
+        _share("cpu_busy_percent", "cpu_busy_time_ns"),
+        _share("cpu_pressure_percent", "cpu_pressure_time_ns"),
+        _share("memory_pressure_percent", "memory_pressure_time_ns"),
+        _share("io_pressure_percent", "io_pressure_time_ns"),
+        *_per_second("summary", "disk_read_bytes", "disk_write_bytes"),
+        *_per_second("summary", "network_receive_bytes", "network_transmit_bytes"),
+    ),
 }  # fmt: skip
 """The rate columns of every section that has any."""
 

@@ -12,99 +12,27 @@ Rules:
 * Text is ``str``; bytes that are not UTF-8 are kept as surrogate escapes (PEP 383).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+
+from ztop_protocol.section_schema import CellType, Column, Kind, SectionSchema, Unit, Visibility
+from ztop_protocol.section_schema import columns as _columns
+
+__all__ = [
+    "MAX_TEXT_BYTES",
+    "SCHEMA_VERSION",
+    "SECTIONS",
+    "CellType",
+    "Column",
+    "Kind",
+    "SectionSchema",
+    "SourceState",
+    "Unit",
+    "Visibility",
+]
 
 SCHEMA_VERSION = 1
 MAX_TEXT_BYTES = 4096
 """Text cells longer than this are cut by the collectors."""
-
-
-class Kind(StrEnum):
-    """What may be done with a column's values."""
-
-    IDENTITY = "identity"
-    """Part of the key; never changes in a row's life."""
-    LABEL = "label"
-    """Describes the row; may change, has no arithmetic."""
-    COUNTER = "counter"
-    """Only grows within a life; rates come from the difference of two frames."""
-    GAUGE = "gauge"
-    """A value of the moment."""
-
-
-class Unit(StrEnum):
-    """The unit a number is in; ``NONE`` for text, flags and plain numbers."""
-
-    NONE = ""
-    BYTES = "bytes"
-    COUNT = "count"
-    NANOSECONDS = "ns"
-    HERTZ = "hertz"
-    PERCENT = "percent"
-    CELSIUS = "celsius"
-    MILLIWATTS = "milliwatts"
-    MILLIVOLTS = "millivolts"
-    MILLIAMPERES = "milliamperes"
-    MILLIWATT_HOURS = "milliwatt_hours"
-    RPM = "rpm"
-    BITS_PER_SECOND = "bits_per_second"
-
-
-class Visibility(StrEnum):
-    """Who gets a section's rows."""
-
-    PUBLIC = "public"
-    """Holds only what /proc and /sys show to everyone, whatever rights the sampler has."""
-    OWNER = "owner"
-    """A client gets the rows whose ``owner_uid`` it is; root and the configured group get all."""
-
-
-CellType: TypeAlias = type[int] | type[float] | type[str] | type[bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: its name, what it is, the kernel file or document it comes from, and the type of its cells."""
-
-    name: str
-    kind: Kind
-    unit: Unit
-    source: str
-    type: CellType = int
-
-
-@dataclass(frozen=True, slots=True)
-class SectionSchema:
-    """A keyed table. Rows are tuples with one cell per column, the key's cells first."""
-
-    name: str
-    visibility: Visibility
-    columns: tuple[Column, ...]
-    names: tuple[str, ...] = field(init=False)
-    key_length: int = field(init=False)
-    position: dict[str, int] = field(init=False)
-    """Column name -> its place in the row."""
-
-    def __post_init__(self) -> None:
-        names = tuple(column.name for column in self.columns)
-        identities = [column.kind is Kind.IDENTITY for column in self.columns]
-        key_length = sum(identities)
-        if len(set(names)) != len(names) or not all(identities[:key_length]):
-            raise ValueError(f"section {self.name}: column names must differ and identity columns come first")
-        object.__setattr__(self, "names", names)
-        object.__setattr__(self, "key_length", key_length)
-        object.__setattr__(self, "position", {name: place for place, name in enumerate(names)})
-
-
-_FLOATS = (Unit.PERCENT, Unit.CELSIUS)
-
-
-def _columns(source: str, kind: Kind, unit: Unit, *names: str, type: CellType | None = None) -> Iterator[Column]:
-    for name in names:
-        yield Column(name, kind, unit, source, type or (float if unit in _FLOATS else int))
 
 
 _I, _L, _C, _G = Kind.IDENTITY, Kind.LABEL, Kind.COUNTER, Kind.GAUGE
@@ -358,6 +286,53 @@ THREADS = SectionSchema(
     ),
 )
 
+SUMMARY = SectionSchema(
+    "summary",
+    Visibility.PUBLIC,
+    (
+        *_columns("ztopd: user, nice, system, irq, softirq and steal of all `cpus`", _C, _NS, "cpu_busy_time_ns"),
+        *_columns("ztopd: `pressure`, some", _C, _NS,
+                  "cpu_pressure_time_ns", "memory_pressure_time_ns", "io_pressure_time_ns"),
+        *_columns("ztopd: `disks`, the physical ones", _C, _BYTES, "disk_read_bytes", "disk_write_bytes"),
+        *_columns("ztopd: `networks`, those that lead out of the machine", _C, _BYTES,
+                  "network_receive_bytes", "network_transmit_bytes"),
+        *_columns("ztopd: rows of `cpus`", _G, _COUNT, "cpu_count"),
+        *_columns("ztopd: `memory`; used is what is not available", _G, _BYTES,
+                  "memory_total_bytes", "memory_used_bytes", "swap_total_bytes", "swap_used_bytes"),
+    ),
+)  # fmt: skip
+"""Sums of other sections, so that a strip of hours reads one small track. Its time is that of what is summed."""
+
+EVENTS = SectionSchema(
+    "events",
+    Visibility.PUBLIC,
+    (
+        *_columns("ztopd: grows by 1 within one of its runs", _I, _NONE, "number"),
+        *_columns("ztopd: see docs/events.md", _L, _NONE, "kind", type=str),
+        *_columns("ztopd: what it is about: a resource, a source, a cgroup", _L, _NONE, "subject", type=str),
+        *_columns("ztopd: how much; the kind says of what", _L, _NONE, "value", type=float),
+        *_columns("ztopd: one sentence", _L, _NONE, "detail", type=str),
+    ),
+)
+"""What happened since the frame before; the next frame has it no more."""
+
+PROCESS_EVENTS = SectionSchema(
+    "process_events",
+    Visibility.PUBLIC,
+    (
+        *_columns("ztopd: grows by 1 within one of its runs", _I, _NONE, "number"),
+        *_columns("ztopd: appeared or ended, since the frame before", _L, _NONE, "kind", type=str),
+        *_columns("/proc/PID", _L, _NONE, "pid"),
+        *_columns("/proc/PID/stat", _L, _NS, "start_boottime_ns"),
+        *_columns("/proc/PID/stat", _L, _NONE, "ppid"),
+        *_columns("stat(2) of /proc/PID/stat: root for what may not be dumped", _L, _NONE, "owner_uid"),
+        *_columns("/proc/PID/stat", _L, _NONE, "comm", type=str),
+        *_columns("/proc/PID/stat, user and system, as last seen; None: it appeared", _G, _NS, "cpu_time_ns"),
+        *_columns("/proc/PID/stat, as last seen; None: it appeared", _G, _BYTES, "rss_bytes"),
+    ),
+)
+"""The processes that appeared and ended since the frame before; the next frame has them no more."""
+
 SOURCES = SectionSchema(
     "sources",
     Visibility.PUBLIC,
@@ -377,7 +352,7 @@ SECTIONS: dict[str, SectionSchema] = {
     section.name: section
     for section in (
         HOST, CPUS, MEMORY, PRESSURE, DISKS, FILESYSTEMS, NETWORKS, SENSORS, CGROUPS,
-        PROCESSES, PROCESS_EXECUTABLES, PROCESS_IO, THREADS, SOURCES,
+        PROCESSES, PROCESS_EXECUTABLES, PROCESS_IO, THREADS, SUMMARY, EVENTS, PROCESS_EVENTS, SOURCES,
     )
 }  # fmt: skip
 """Every section by name, in the order in which a frame holds them."""
