@@ -1,6 +1,7 @@
 """The command line of ``ztop``."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -12,6 +13,31 @@ from ztop_protocol.processes import COLUMNS, Order, natural_order
 from ztop_protocol.version import VERSION
 
 _ONLY_WITH_BATCH = {"iterations": "-n", "json": "--json", "columns": "--columns", "limit": "--limit"}
+_FLAGS = {
+    **_ONLY_WITH_BATCH,
+    "batch": "-b", "socket_path": "--socket", "interval_seconds": "-d", "order": "--sort", "filter_text": "--filter",
+    "uid": "-u", "pids": "-p", "replay_path": "--replay", "at_text": "--at", "from_text": "--from", "to_text": "--to",
+    "record_path": "--record", "duration_seconds": "--duration", "export_path": "--export", "sections": "--sections",
+}  # fmt: skip
+_EXCLUDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("at_text", ("from_text", "to_text", "record_path", "export_path"), "--at shows one moment"),
+    ("replay_path", ("record_path", "socket_path", "interval_seconds"), "a recording is what it is"),
+    ("record_path", ("to_text", "export_path"), "--record goes on with what is live"),
+    (
+        "export_path",
+        ("batch", "interval_seconds", "order", "filter_text", "uid", "pids"),
+        "--export writes whole sections",
+    ),
+)
+"""An option, those that mean nothing beside it, and why."""
+_NEED: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("from_text", ("replay_path", "record_path", "export_path")),
+    ("to_text", ("replay_path", "export_path")),
+    ("duration_seconds", ("record_path",)),
+    ("sections", ("export_path",)),
+)
+"""An option, and those of which it needs one."""
+_TIME_FLAGS = ("--at", "--from", "--to")
 _EPILOG = """\
 ztop shows the state of a ztopd: the one at --socket, at $ZTOP_SOCKET, at /run/ztopd/ztopd.sock or at
 $XDG_RUNTIME_DIR/ztop/ztopd.sock. Where none is running and none was asked for, it starts one for itself.
@@ -26,9 +52,13 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs ``ztop``; returns the exit status: 1 where there is no daemon, 2 for bad arguments, 130 for Ctrl-C."""
+    """Runs ``ztop``; returns the exit status: 1 where there is nothing to show, 2 for bad arguments, 130 for Ctrl-C."""
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
+        if options.export_path is not None:
+            from ztop_client.export.command import run as export
+
+            return export(options)
         if options.batch:
             from ztop_client import batch
 
@@ -46,12 +76,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str]) -> Options:
     """The options; exits with status 2 and a sentence where they cannot be meant."""
     parser = _parser()
-    given = vars(parser.parse_args(argv))
-    if not given["batch"]:
+    given = vars(parser.parse_args(_with_times_joined(argv)))
+    unset = vars(parser.parse_args([]))
+    meant = {name for name, value in given.items() if value != unset[name]}
+    if "batch" not in meant:
         for name, option in _ONLY_WITH_BATCH.items():
-            if given[name]:
+            if name in meant:
                 parser.error(f"{option} is for batch mode: -b is missing")
+    for name, others, why in _EXCLUDE:
+        for other in others:
+            if {name, other} <= meant:
+                parser.error(f"{_FLAGS[other]} and {_FLAGS[name]} exclude each other: {why}")
+    for name, others in _NEED:
+        if name in meant and meant.isdisjoint(others):
+            parser.error(f"{_FLAGS[name]} is for {' and '.join(_FLAGS[other] for other in others)}")
     return Options(**given)
+
+
+def _with_times_joined(argv: Sequence[str]) -> list[str]:
+    """``--at -27s`` as ``--at=-27s``: argparse would take the time for an option."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and joined[-1] in _TIME_FLAGS and re.match(r"-\d", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _parser() -> _Parser:
@@ -93,6 +143,37 @@ def _parser() -> _Parser:
         "--columns", metavar="A,B,...", type=_columns, default=(), help="the columns of the processes, by name"
     )
     batch.add_argument("--limit", metavar="N", type=_count, help="print at most N processes")
+    past = parser.add_argument_group(
+        "the past", "TIME is like 03:12, -2m30s, yesterday 14:00, 2026-11-24 03:12, @1790000000"
+    )
+    past.add_argument(
+        "--replay", dest="replay_path", metavar="FILE", type=_path, help="show a recording, without any daemon"
+    )
+    past.add_argument("--at", dest="at_text", metavar="TIME", type=_time, help="show one moment")
+    past.add_argument("--from", dest="from_text", metavar="TIME", type=_time, help="begin with what was then")
+    past.add_argument("--to", dest="to_text", metavar="TIME", type=_time, help="end with what was then")
+    keep = parser.add_argument_group("files")
+    keep.add_argument(
+        "--record",
+        dest="record_path",
+        metavar="FILE",
+        type=_path,
+        help="keep every frame of the daemon in FILE; --from -10m: also what it remembers of the time before",
+    )
+    keep.add_argument(
+        "--duration", dest="duration_seconds", metavar="TIME", type=_duration, help="record so long: 90, 90s or 1m30s"
+    )
+    keep.add_argument(
+        "--export",
+        dest="export_path",
+        metavar="OUT",
+        type=_path,
+        help="write a table: OUT ends in .parquet, .csv or .jsonl; of a recording (--replay) or of what the daemon "
+        "remembers",
+    )
+    keep.add_argument(
+        "--sections", metavar="A,B,...", type=_names, default=(), help="the sections to export (default: processes)"
+    )
     return parser
 
 
@@ -100,6 +181,33 @@ def _path(text: str) -> str:
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError("a path was expected")
     return text
+
+
+def _time(text: str) -> str:
+    # imported where they are needed: most starts are not about the past
+    from time import time_ns
+
+    from ztop_client.moments import parse_moment
+
+    try:
+        parse_moment(text, time_ns())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    # what it means depends on the end of the recording
+    return text
+
+
+def _duration(text: str) -> float:
+    from ztop_client.moments import parse_span
+
+    try:
+        return parse_span(text) / 1e9
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",")))
 
 
 def _interval(text: str) -> float:

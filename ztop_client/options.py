@@ -27,3 +27,17 @@ class Options:
     """Names of :data:`ztop_protocol.processes.COLUMNS`."""
     limit: int | None = None
     """The most processes to print."""
+    replay_path: str | None = None
+    """A recording to be shown in place of a daemon."""
+    at_text: str | None = None
+    """The one moment to be shown. These three are times for :func:`ztop_client.moments.parse_moment`."""
+    from_text: str | None = None
+    to_text: str | None = None
+    record_path: str | None = None
+    """The recording to be written."""
+    duration_seconds: float | None = None
+    """How long to record; None: until interrupted."""
+    export_path: str | None = None
+    """The table to be written."""
+    sections: tuple[str, ...] = ()
+    """The sections to export, by name."""
