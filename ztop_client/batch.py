@@ -5,8 +5,9 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
+from typing import TYPE_CHECKING
 
 from ztop_client.channel import DaemonUnreachable
 from ztop_client.json_lines import json_line
@@ -17,6 +18,9 @@ from ztop_client.text import printable
 from ztop_client.text_page import text_page
 from ztop_protocol.frame import Row
 from ztop_protocol.processes import POSITION, Order, contains, joined
+
+if TYPE_CHECKING:
+    from ztop_client.recorder import Recorder
 
 _MAINTAIN_SECONDS = 0.25
 _EFFECTIVE_UID = POSITION["effective_uid"]
@@ -31,24 +35,29 @@ def run(options: Options) -> int:
 
     Raises :exc:`DaemonUnreachable` where there never was a frame to print, :exc:`KeyboardInterrupt`.
     """
-    if sys.stdout is None:
-        _say("there is no standard output to print to")
-        return 1
     interval_seconds = options.interval_seconds or DEFAULT_INTERVAL_SECONDS
     opened = open_source(options.socket_path, interval_seconds)
     with closing(opened.source):
         _say_if_rounded(opened, interval_seconds)
+        return print_pairs(_pairs(opened.source), options)
+
+
+def print_pairs(pairs: Iterable[Pair], options: Options) -> int:
+    """Prints frames as ``options`` have it, ``options.iterations`` at most; returns the exit status."""
+    if sys.stdout is None:
+        say("there is no standard output to print to")
+        return 1
+    try:
         try:
-            try:
-                _print_frames(opened.source, options)
-            finally:
-                sys.stdout.flush()
-        except (_OutputClosed, BrokenPipeError):
-            _give_up_output()
-        except OSError as error:
-            _give_up_output()
-            _say(f"the output cannot be written: {error.strerror}")
-            return 1
+            _print(pairs, options)
+        finally:
+            sys.stdout.flush()
+    except (_OutputClosed, BrokenPipeError):
+        _give_up_output()
+    except OSError as error:
+        _give_up_output()
+        say(f"the output cannot be written: {error.strerror}")
+        return 1
     return 0
 
 
@@ -64,12 +73,12 @@ def chosen(pair: Pair, options: Options) -> list[Row]:
     return (options.order or Order()).sorted(rows)[: options.limit]
 
 
-def _print_frames(source: Source, options: Options) -> None:
-    make = _make_json if options.json else _page_maker(source.title)
+def _print(pairs: Iterable[Pair], options: Options) -> None:
+    make = _make_json if options.json else _page_maker()
     # a locale of ASCII only must not end it
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    for number, pair in enumerate(_pairs(source), 1):
+    for number, pair in enumerate(pairs, 1):
         sys.stdout.write(make(pair, options))
         sys.stdout.flush()
         if number == options.iterations:
@@ -80,14 +89,14 @@ def _make_json(pair: Pair, options: Options) -> str:
     return json_line(pair, chosen(pair, options), options.columns)
 
 
-def _page_maker(title: str) -> Callable[[Pair, Options], str]:
+def _page_maker() -> Callable[[Pair, Options], str]:
     is_first = True
 
     def make(pair: Pair, options: Options) -> str:
         nonlocal is_first
         lead = "" if is_first else "\n"
         is_first = False
-        return lead + text_page(pair, chosen(pair, options), options.columns, title, _columns_of_terminal())
+        return lead + text_page(pair, chosen(pair, options), options.columns, _columns_of_terminal())
 
     return make
 
@@ -100,18 +109,21 @@ def _columns_of_terminal() -> int | None:
         return None
 
 
-def _pairs(source: Source) -> Iterator[Pair]:
-    """Every frame that has rates, as it comes. What happens to the connection is said on standard error."""
+def _pairs(source: Source, recorder: "Recorder | None") -> Iterator[Pair]:
+    """Every frame that has rates, as it comes. What happens to the connection is said on standard error.
+
+    Ends with a recording whose time is over.
+    """
     is_live = True
-    while True:
+    while recorder is None or not recorder.is_complete:
         status = source.status()
         if not status.live:
             if source.latest() is None:
                 raise DaemonUnreachable(status.reason or "there is no daemon")
             if is_live:
-                _say(f"{status.reason}: reconnecting")
+                say(f"{status.reason}: reconnecting")
         is_live = status.live
-        _wait(source.fileno())
+        _wait(source.fileno(), None if recorder is None else _MAINTAIN_SECONDS)
         source.maintain()
         if source.receive():
             pair = source.latest()
@@ -119,7 +131,7 @@ def _pairs(source: Source) -> Iterator[Pair]:
                 yield pair
 
 
-def _wait(descriptor: int | None) -> None:
+def _wait(descriptor: int | None, at_most_seconds: float | None) -> None:
     """Waits until the source is readable, or for a moment where there is none. Raises :exc:`_OutputClosed`."""
     poll = select.poll()
     if descriptor is not None:
@@ -133,7 +145,8 @@ def _wait(descriptor: int | None) -> None:
     if descriptor is None and output is None:
         time.sleep(_MAINTAIN_SECONDS)
         return
-    ready = poll.poll(None if descriptor is not None else _MAINTAIN_SECONDS * 1000)
+    seconds = at_most_seconds if descriptor is not None else _MAINTAIN_SECONDS
+    ready = poll.poll(None if seconds is None else seconds * 1000)
     if output is not None and any(number == output for number, _ in ready):
         raise _OutputClosed
 
@@ -151,11 +164,12 @@ def _give_up_output() -> None:
 def _say_if_rounded(opened: Opened, interval_seconds: float) -> None:
     shown = opened.interval_seconds
     if abs(shown - interval_seconds) > 0.01 * interval_seconds:
-        _say(
+        say(
             f"the daemon samples every {opened.tick_ns / 1e9:g} s: "
             f"a frame every {shown:g} s instead of every {interval_seconds:g} s"
         )
 
 
-def _say(sentence: str) -> None:
+def say(sentence: str) -> None:
+    """Says a sentence on standard error."""
     print(f"ztop: {printable(sentence)}", file=sys.stderr)

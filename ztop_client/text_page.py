@@ -1,6 +1,5 @@
 """A frame as a page of text: a few lines about the machine, then a table of its processes."""
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from ztop_client.formats import (
     time_text,
     uptime_text,
 )
+from ztop_client.moments import moment_text
 from ztop_client.sources.source import Pair
 from ztop_client.text import fit, fit_left, fit_right, printable, width
 from ztop_protocol.frame import Cell, Frame, Row
@@ -39,17 +39,17 @@ class _Column:
     value: Callable[[Row], Cell]
 
 
-def text_page(pair: Pair, processes: Iterable[Row], names: Sequence[str], title: str, columns: int | None) -> str:
+def text_page(pair: Pair, processes: Iterable[Row], names: Sequence[str], columns: int | None) -> str:
     """The page, with a line feed at its end.
 
     ``processes`` are joined rows, ``names`` their columns to show (none: those of the screen). Lines are cut at
     ``columns`` of the terminal; None: never.
     """
-    lines = [*_summary(pair, title), "", *_table(processes, names or DEFAULT_COLUMNS)]
+    lines = [*_summary(pair), "", *_table(processes, names or DEFAULT_COLUMNS)]
     return "".join(f"{(printable(line) if columns is None else fit(line, columns)).rstrip()}\n" for line in lines)
 
 
-def _summary(pair: Pair, title: str) -> Iterable[str]:
+def _summary(pair: Pair) -> Iterable[str]:
     frame = pair.current
 
     def host(name: str) -> Cell:
@@ -58,9 +58,9 @@ def _summary(pair: Pair, title: str) -> Iterable[str]:
     def memory(name: str) -> str:
         return bytes_text(frame.cell("memory", name))
 
-    clock = time.strftime("%H:%M:%S", time.localtime(frame.time_ns / 1e9))
+    clock = moment_text(frame.time_ns)
     loads = " ".join(load_text(host(f"load_average_{span}")) for span in ("1m", "5m", "15m"))
-    yield f"ztop {clock}  {label_text(host('hostname'))}  up {uptime_text(host('uptime_ns'))}  load {loads}  {title}"
+    yield f"ztop {clock}  {label_text(host('hostname'))}  up {uptime_text(host('uptime_ns'))}  load {loads}"
     states = ", ".join(
         f"{count_text(host(f'processes_{state}'))} {state}"
         for state in ("running", "sleeping", "blocked", "stopped", "zombie")

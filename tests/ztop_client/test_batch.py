@@ -18,6 +18,7 @@ from tests.ztop_client.fake_source import SECOND, frame, process
 from ztop_client.batch import chosen
 from ztop_client.cli import main
 from ztop_client.json_lines import SECTION_NAMES, document, json_line, names
+from ztop_client.moments import moment_text
 from ztop_client.options import Options
 from ztop_client.sources.source import Pair
 from ztop_client.text_page import text_page
@@ -99,9 +100,10 @@ def test_a_json_line_loses_nothing_and_steers_nothing() -> None:
 
 
 def test_a_page() -> None:
-    page = text_page(PAIR, chosen(PAIR, Options()), (), "fake ztopd", None)
+    page = text_page(PAIR, chosen(PAIR, Options()), (), None)
     lines = page.splitlines()
-    assert "box  up 0:16  load 0.25 0.50 1.00  fake ztopd" in lines[0]
+    # the same whether it is of a daemon or of a recording: nothing but what is in the frame
+    assert lines[0] == f"ztop {moment_text(PAIR.current.time_ns)}  box  up 0:16  load 0.25 0.50 1.00"
     assert lines[1] == "Tasks 4, 12 threads: 1 running, 0 sleeping, 0 blocked, 0 stopped, 0 zombie"
     assert lines[2].startswith("CPU%  37.5 user, 7.5 system, 7.5 nice, 25.0 idle, ")
     assert lines[2].endswith(" 7.5 steal (mean of 2 CPUs)")
@@ -129,7 +131,7 @@ def test_a_page() -> None:
 
 
 def test_a_page_on_a_terminal_is_cut() -> None:
-    page = text_page(PAIR, chosen(PAIR, Options()), ("comm", "pid", "start_boottime_ns"), "fake ztopd", 20)
+    page = text_page(PAIR, chosen(PAIR, Options()), ("comm", "pid", "start_boottime_ns"), 20)
     assert max(map(len, page.splitlines())) == 20
     assert "\x1b" not in page
 
@@ -137,7 +139,7 @@ def test_a_page_on_a_terminal_is_cut() -> None:
 def test_columns_of_a_page_have_their_units() -> None:
     rows = chosen(PAIR, Options(pids=frozenset({7})))
     wanted = ("rss_bytes", "user_percent", "minor_faults_per_second", "io_read_bytes_per_second", "kernel_thread")
-    title, cells = text_page(PAIR, rows, wanted, "", None).splitlines()[-2:]
+    title, cells = text_page(PAIR, rows, wanted, None).splitlines()[-2:]
     assert title.split() == ["RES", *(name.upper() for name in wanted[1:])]
     assert cells.split() == ["4.0G", "25.0", "0", "-", "no"]
 
@@ -145,7 +147,7 @@ def test_columns_of_a_page_have_their_units() -> None:
 def test_a_machine_of_which_nothing_is_known() -> None:
     bare = Frame(1, 0, 5, "boot", {})
     pair = Pair(bare, replace(bare, boottime_ns=6))
-    assert "Mem   - total, - used" in text_page(pair, [], (), "x", None)
+    assert "Mem   - total, - used" in text_page(pair, [], (), None)
     assert json.loads(json_line(pair, []))["processes"] is None
 
 

@@ -167,7 +167,7 @@ def test_private_batch(capsys: pytest.CaptureFixture[str]) -> None:
     assert time.monotonic() - started < 10
     captured = capsys.readouterr()
     assert captured.err == ""
-    assert captured.out.count("  private ztopd\n") == 2
+    assert captured.out.count("\nTasks ") == 2
 
 
 @pytest.mark.usefixtures("alone")
