@@ -2,6 +2,9 @@
 
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ztop_client.columns.processes import tabs
@@ -19,15 +22,42 @@ from ztop_client.settings import (
     settings_path,
 )
 from ztop_client.sources.opening import open_source
+from ztop_client.sources.source import Source
 from ztop_client.text import printable
 from ztop_client.users import own_user
 from ztop_client.view import View
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A source for the screen: every how many of its ticks a frame comes, and what is to be said at first."""
+
+    source: Source
+    ticks: int = 1
+    tick_seconds: float = DEFAULT_INTERVAL_SECONDS
+    notice: str | None = None
+
+
 def run(options: Options) -> int:
-    """Shows the screen until the user quits; the exit status: 2 where there is no terminal, 1 where it went away.
+    """Shows the state of a daemon until the user quits; the exit status, as of :func:`show`.
 
     Raises :exc:`ztop_client.channel.DaemonUnreachable` for a daemon that was asked for and cannot be reached.
+    """
+    return show(options, partial(_open_live, options))
+
+
+def _open_live(options: Options, view: View) -> Opened:
+    # a daemon of its own measures every second at least: the last minutes are drawn from that, and + goes down to it
+    interval_seconds = view.interval_seconds or DEFAULT_INTERVAL_SECONDS
+    tick_seconds = min(interval_seconds, DEFAULT_INTERVAL_SECONDS)
+    opened = open_source(options.socket_path, interval_seconds, sorted(view.sections), tick_seconds)
+    return Opened(opened.source, opened.ticks, opened.tick_ns / 1e9)
+
+
+def show(options: Options, open: Callable[[View], Opened]) -> int:
+    """Shows the screen until the user quits; the exit status: 2 where there is no terminal, 1 where it went away.
+
+    ``open`` is called once it is known that there is a terminal. Closes the source.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("ztop: the screen needs a terminal; ztop -b prints without one", file=sys.stderr)
@@ -42,15 +72,13 @@ def run(options: Options) -> int:
     before.apply(view)
     asked_for(options, view)
     started = settings_of(view)
-    # a daemon of its own measures every second at least: the last minutes are drawn from that, and + goes down to it
-    interval_seconds = view.interval_seconds or DEFAULT_INTERVAL_SECONDS
-    tick_seconds = min(interval_seconds, DEFAULT_INTERVAL_SECONDS)
-    opened = open_source(options.socket_path, interval_seconds, sorted(view.sections), tick_seconds)
+    opened = open(view)
     try:
         # urwid takes its time to import: by now the private ztopd is on its way
         from ztop_client.monitor import watch
 
-        return watch(opened.source, view, opened.ticks, opened.tick_ns / 1e9, notice)
+        said = " ".join(sentence for sentence in (notice, opened.notice) if sentence) or None
+        return watch(opened.source, view, opened.ticks, opened.tick_seconds, said)
     finally:
         opened.source.close()
         after = remembered(before, started, settings_of(view))

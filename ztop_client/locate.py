@@ -36,6 +36,20 @@ def locate(path: str | None, interval_seconds: float) -> Located:
     The private one is not started yet; it will sample every ``interval_seconds``. Raises :exc:`DaemonUnreachable`
     for one that was asked for and cannot be reached.
     """
+    found = running(path)
+    if found is not None:
+        return found
+    # imported where it is needed: starting a process takes modules that talking to one does not
+    from ztop_client.sources.private import PrivateDaemon
+
+    return Located(PrivateDaemon(interval_seconds), round(interval_seconds * 1e9))
+
+
+def running(path: str | None) -> Located | None:
+    """The daemon asked for, else the first in the usual places; None where none is there.
+
+    Raises :exc:`DaemonUnreachable` for one that was asked for and cannot be reached.
+    """
     named = asked_for(path, os.environ)
     if named is not None:
         return _greet(SocketDaemon(named))
@@ -44,10 +58,7 @@ def locate(path: str | None, interval_seconds: float) -> Located:
             return _greet(SocketDaemon(place))
         except DaemonUnreachable:
             continue
-    # imported where it is needed: starting a process takes modules that talking to one does not
-    from ztop_client.sources.private import PrivateDaemon
-
-    return Located(PrivateDaemon(interval_seconds), round(interval_seconds * 1e9))
+    return None
 
 
 def _greet(daemon: SocketDaemon) -> Located:

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any, Protocol, TypeVar
 
 from ztop_client.channel import Channel, DaemonUnreachable
+from ztop_client.locate import running
 from ztop_client.moments import moment_text
 from ztop_client.sources.source import Pair
 from ztop_protocol.codec import FrameDecoder, Malformed, Wire
@@ -243,3 +244,16 @@ def _understood(read: Callable[[Wire], T], value: Wire) -> T:
 
 def _wrong_answer(error: Malformed) -> DaemonUnreachable:
     return DaemonUnreachable(f"what answers does not speak ztopd's protocol: {error}")
+
+
+def open_past(replay_path: str | None, socket_path: str | None) -> RecordedPast | RememberedPast:
+    """The recording, or else the memory of the daemon at ``socket_path``, or of the one that is found.
+
+    Raises :exc:`ztop_protocol.recording_format.RecordingError` and :exc:`DaemonUnreachable`.
+    """
+    if replay_path is not None:
+        return RecordedPast(replay_path)
+    found = running(socket_path)
+    if found is None:
+        raise DaemonUnreachable("no ztopd is running that could remember: start one, or name its socket with --socket")
+    return RememberedPast(Channel(found.daemon.connect()), found.daemon.title)
