@@ -7,6 +7,7 @@ from typing import TypeAlias
 from ztop_protocol.frame import Cell, Frame, Key, Row
 from ztop_protocol.rates import RATE_POSITION, RateTable
 from ztop_protocol.schema import SECTIONS
+from ztop_protocol.traffic import outer_networks, physical_disks
 
 _CPU = RATE_POSITION["cpus"]
 _BUSY = _CPU["busy_percent"]
@@ -199,16 +200,6 @@ def _pressures(previous: Frame | None, current: Frame) -> tuple[Pressure, ...]:
     )
 
 
-_STACKED_DISKS = ("dm-", "md", "loop", "zram", "ram", "zd", "bcache", "drbd")
-"""What is in memory, or lies on other disks: its traffic is, or is counted with, theirs."""
-_WHOLE_DISK = SECTIONS["disks"].position["whole_disk"]
-_INNER_NETWORKS = (
-    "lo", "veth", "br-", "docker", "virbr", "vnet", "lxc", "lxd", "podman", "cni", "flannel", "cali", "vxlan", "tap",
-    "tun", "wg", "tailscale", "zt", "bond", "team", "dummy", "ifb", "sit", "gre", "ip6tnl",
-)  # fmt: skip
-"""What stays in the machine, or goes through another interface and is counted there. So do VLANs: eth0.7."""
-
-
 def _traffic(
     previous: Frame | None, current: Frame, section: str, inward: str, outward: str, keys: Iterable[Key]
 ) -> tuple[Traffic, ...]:
@@ -226,16 +217,12 @@ def _traffic(
 
 
 def _disks(previous: Frame | None, current: Frame) -> tuple[Traffic, ...]:
-    rows = current.rows("disks")
-    keys = [key for key, row in rows.items() if row[_WHOLE_DISK] and not str(key[0]).startswith(_STACKED_DISKS)]
+    keys = physical_disks(current.rows("disks"))
     return _traffic(previous, current, "disks", "read_bytes_per_second", "write_bytes_per_second", keys)
 
 
 def _networks(previous: Frame | None, current: Frame) -> tuple[Traffic, ...]:
-    names = [(str(key[0]), key) for key in current.rows("networks")]
-    outer = [key for name, key in names if not name.startswith(_INNER_NETWORKS) and "." not in name]
-    # a container may have nothing but one end of a tunnel
-    keys = outer or [key for name, key in names if name != "lo"]
+    keys = outer_networks(current.rows("networks"))
     return _traffic(previous, current, "networks", "receive_bytes_per_second", "transmit_bytes_per_second", keys)
 
 
