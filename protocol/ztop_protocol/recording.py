@@ -17,7 +17,7 @@ from ztop_protocol.recording_format import (
     pack_chunk,
     pack_head,
 )
-from ztop_protocol.recording_reader import StoredSegment, indexed, unfinished
+from ztop_protocol.recording_reader import unfinished
 from ztop_protocol.segment import EncodedFrame, SealedSegment, Segment
 
 WRITE_SECONDS = 1.0
@@ -45,8 +45,8 @@ class RecordingWriter:
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
         """Raises :exc:`ztop_protocol.recording_format.RecordingError` for a file of another kind, :exc:`OSError`."""
-        self.on_sealed: Callable[[StoredSegment], None] | None = None
-        """Told of every segment that is complete."""
+        self.on_sealed: Callable[[int, SealedSegment], None] | None = None
+        """Told of every segment that is complete, and its id in the file."""
         self._wal = wal
         self._interval_ns = interval_ns
         self._segment_frames = segment_frames
@@ -68,6 +68,11 @@ class RecordingWriter:
     def needs_keyframe(self) -> bool:
         """Whether a segment is to begin: the next frame should have a keyframe."""
         return self._segment is None or self._is_full(self._segment)
+
+    @property
+    def write_due(self) -> float | None:
+        """When what waits is to be written, on the monotonic clock; None: nothing waits."""
+        return self._waits_since + WRITE_SECONDS if self._waiting else None
 
     def _is_full(self, segment: Segment) -> bool:
         return len(segment.stamps) >= self._segment_frames or segment.size_bytes >= self._segment_bytes
@@ -103,11 +108,6 @@ class RecordingWriter:
             )
         self._waiting.clear()
 
-    def forget(self) -> None:
-        """After an error: gives up what was not written; the next frame must have a keyframe."""
-        self._waiting.clear()
-        self._segment = None
-
     def close(self) -> None:
         """Completes the last segment."""
         try:
@@ -128,7 +128,7 @@ class RecordingWriter:
         self._waiting.clear()
         self._segment = None
         if self.on_sealed is not None:
-            self.on_sealed(indexed(self.connection, number, sealed))
+            self.on_sealed(number, sealed)
 
     def _write_sealed(self, segment: SealedSegment) -> int:
         return write_segment(self.connection, segment)
@@ -139,10 +139,10 @@ def write_segment(connection: sqlite3.Connection, segment: SealedSegment) -> int
     first, last = segment.first, segment.last
     cursor = connection.execute(
         "INSERT INTO segments (first_seq, first_time_ns, first_boottime_ns, last_seq, last_time_ns, last_boottime_ns,"
-        " interval_ns, boot_id, head) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " interval_ns, boot_id, size_bytes, head) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(first.seq, first.time_ns, first.boottime_ns, last.seq, last.time_ns, last.boottime_ns),
-            *(segment.interval_ns, segment.boot_id, pack_head(segment)),
+            *(segment.interval_ns, segment.boot_id, segment.size_bytes, pack_head(segment)),
         ),
     )
     number = cursor.lastrowid

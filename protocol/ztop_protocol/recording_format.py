@@ -35,7 +35,7 @@ TABLES: dict[str, str] = {
     "segments": (
         "CREATE TABLE segments (id INTEGER PRIMARY KEY, first_seq INTEGER, first_time_ns INTEGER,"
         " first_boottime_ns INTEGER, last_seq INTEGER, last_time_ns INTEGER, last_boottime_ns INTEGER,"
-        " interval_ns INTEGER, boot_id TEXT, head BLOB)"
+        " interval_ns INTEGER, boot_id TEXT, size_bytes INTEGER, head BLOB)"
     ),
     "tracks": "CREATE TABLE tracks (id INTEGER PRIMARY KEY, segment INTEGER, section TEXT, body BLOB)",
     "tracks_of_segment": "CREATE INDEX tracks_of_segment ON tracks (segment)",
@@ -43,6 +43,9 @@ TABLES: dict[str, str] = {
     "runs": "CREATE TABLE runs (id INTEGER PRIMARY KEY, sampler TEXT, seq_offset INTEGER)",
 }
 """Everything in the file, by name; in a stranger's file nothing else is read."""
+
+TABLES_OF_VERSIONS: dict[int, dict[str, str]] = {FORMAT_VERSION: TABLES}
+"""What files of the formats that can be read have."""
 
 MAX_HEAD_BYTES = 1 << 20
 MAX_CHUNK_BYTES = 8 * MAX_FRAME_BYTES
@@ -181,5 +184,5 @@ def check_header(connection: sqlite3.Connection, path: str) -> None:
     except UnicodeDecodeError:
         # SQLite's own words about a damaged schema have its bytes in them
         raise sqlite3.DatabaseError("malformed database schema") from None
-    if version < 1 or found != TABLES:
+    if found != TABLES_OF_VERSIONS.get(version):
         raise NotARecording(f"{path} does not have the tables of a recording")

@@ -30,8 +30,8 @@ _MOST_MISSES = 1000
 """So many damaged rows in a row end the search for further ones."""
 
 
-class _Database:
-    """A connection that several threads may ask, one after the other."""
+class Database:
+    """A connection to read with, that several threads may ask, one after the other."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -56,7 +56,7 @@ class StoredSegment:
 
     def __init__(
         self,
-        database: _Database,
+        database: Database,
         id: int,
         boot_id: str,
         interval_ns: int,
@@ -106,9 +106,36 @@ class StoredSegment:
         return self.sealed(names).opened(names)
 
 
-def indexed(connection: sqlite3.Connection, id: int, segment: SealedSegment) -> StoredSegment:
+def indexed(database: Database, id: int, segment: SealedSegment) -> StoredSegment:
     """The segment that was written under this id."""
-    return StoredSegment(_Database(connection), id, segment.boot_id, segment.interval_ns, segment.first, segment.last)
+    return StoredSegment(database, id, segment.boot_id, segment.interval_ns, segment.first, segment.last)
+
+
+def index_of(database: Database) -> list[tuple[StoredSegment, int]]:
+    """Every complete segment and what its tracks take, in bytes, in the order of their frames.
+
+    By the index alone, no blob is read: half a gigabyte opens at once. What is damaged shows when it is read. Of
+    two forms of the same frames the one that was written later counts. Raises :exc:`sqlite3.Error`.
+    """
+    found: list[tuple[StoredSegment, int]] = []
+    for *numbers, boot_id in database.rows(
+        "SELECT id, interval_ns, size_bytes, first_seq, first_time_ns, first_boottime_ns, last_seq, last_time_ns,"
+        " last_boottime_ns, boot_id FROM segments ORDER BY first_seq, id"
+    ):
+        if not all(type(number) is int for number in numbers) or not isinstance(boot_id, str):
+            continue
+        id, interval_ns, size_bytes, *stamps = numbers
+        segment = StoredSegment(database, id, boot_id, interval_ns, Stamp(*stamps[:3]), Stamp(*stamps[3:]))
+        if found and is_same_time(found[-1][0], segment):
+            found.pop()
+        if not found or segment.first.seq > found[-1][0].last.seq:
+            found.append((segment, size_bytes))
+    return found
+
+
+def is_same_time(one: StoredSegment, other: StoredSegment) -> bool:
+    """Whether one is another form of the other: thinning keeps the first and the last frame."""
+    return (one.boot_id, one.first, one.last) == (other.boot_id, other.first, other.last)
 
 
 def unfinished(connection: sqlite3.Connection) -> list[SealedSegment]:
@@ -154,7 +181,7 @@ class RecordingReader:
         if size == 0:
             raise NotARecording(f"{path} is empty")
         self._copy: tempfile.TemporaryDirectory[str] | None = None
-        self._database: _Database | None = None
+        self._database: Database | None = None
         try:
             self._open()
         except BaseException:
@@ -163,7 +190,7 @@ class RecordingReader:
 
     def _open(self) -> None:
         try:
-            self._use(_connect(f"file:{quote(self.path)}?mode=ro", self.path))
+            self._use(connect_to_read(f"file:{quote(self.path)}?mode=ro", self.path))
             self.refresh()
         except sqlite3.Error as error:
             self._forget()
@@ -173,7 +200,7 @@ class RecordingReader:
             raise RecordingError(f"{self.path} holds no frame{why}")
 
     def _use(self, connection: sqlite3.Connection) -> None:
-        self._database = _Database(connection)
+        self._database = Database(connection)
 
     def _forget(self) -> None:
         if self._database is not None:
@@ -195,18 +222,32 @@ class RecordingReader:
         for segment in self._growing:
             self.timeline.remove(segment)
         self._growing = []
-        for row in self._database.rows(f"SELECT {_INDEX} FROM segments WHERE id > ? ORDER BY id", self._last_id):
-            self._take(row)
+        rows = self._database.rows(f"SELECT {_INDEX} FROM segments WHERE id > ? ORDER BY id", self._last_id)
+        self._take_all(iter(rows))
         blobs = self._database.rows("SELECT body FROM chunks ORDER BY id")
         self._take_growing(blob for (blob,) in blobs)
         after = self.timeline.last()
         return after is not None and (before is None or before.stamp != after.stamp)
 
-    def _take(self, row: tuple[object, ...]) -> None:
+    def _take_all(self, rows: Iterator[tuple[object, ...]]) -> None:
+        # thinned segments were written later than those that follow them
+        for segment in sorted(filter(None, map(self._intact, rows)), key=lambda segment: segment.first.seq):
+            last = self.timeline.newest
+            if last is None or segment.first.seq > last.last.seq:
+                self.timeline.append(segment)
+                continue
+            for piece in self.timeline:
+                if isinstance(piece, StoredSegment) and is_same_time(piece, segment):
+                    self.timeline.replace(piece, segment)
+                    break
+            else:
+                self.notes.append(f"a segment was left out: its frames from {segment.first.seq} on are not in order")
+
+    def _intact(self, row: tuple[object, ...]) -> StoredSegment | None:
         assert self._database is not None
         id, head = row[0], row[-1]
         if not isinstance(id, int):
-            return
+            return None
         self._last_id = max(self._last_id, id)
         try:
             known = unpack_head(head)
@@ -218,12 +259,8 @@ class RecordingReader:
             segment.forget_head()
         except (Malformed, sqlite3.Error) as error:
             self.notes.append(f"a segment was left out: {error}")
-            return
-        last = self.timeline.newest
-        if last is not None and segment.first.seq <= last.last.seq:
-            self.notes.append(f"a segment was left out: its frames from {segment.first.seq} on are not in order")
-            return
-        self.timeline.append(segment)
+            return None
+        return segment
 
     def _take_growing(self, blobs: Iterator[object]) -> None:
         for segment in _grown(blobs):
@@ -239,17 +276,17 @@ class RecordingReader:
             self._copy = tempfile.TemporaryDirectory(prefix="ztop-salvage-")
             copy = os.path.join(self._copy.name, "recording")
             shutil.copyfile(self.path, copy)
-            # left by a writer that was killed: SQLite takes back with it what was half written
-            with suppress(FileNotFoundError):
-                shutil.copyfile(f"{self.path}-journal", f"{copy}-journal")
-            connection = _connect(f"file:{quote(copy)}?mode=rw", self.path, damaged=True)
+            # left by a writer that was killed: SQLite takes back what was half written, or finds what is not there yet
+            for name in ("journal", "wal"):
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(f"{self.path}-{name}", f"{copy}-{name}")
+            connection = connect_to_read(f"file:{quote(copy)}?mode=rw", self.path, damaged=True)
         except OSError as problem:
             raise RecordingError(f"{self.path} is damaged, and cannot be copied: {problem.strerror}") from None
         except sqlite3.Error as problem:
             raise RecordingError(f"{self.path} cannot be read: {problem}") from None
         self._use(connection)
-        for row in self._each(_INDEX, "segments"):
-            self._take(row)
+        self._take_all(self._each(_INDEX, "segments"))
         self._take_growing(blob for (_, blob) in self._each("id, body", "chunks"))
 
     def _each(self, columns: str, table: str) -> Iterator[tuple[object, ...]]:
@@ -275,7 +312,8 @@ class RecordingReader:
 _INDEX = "id, head"
 
 
-def _connect(uri: str, path: str, *, damaged: bool = False) -> sqlite3.Connection:
+def connect_to_read(uri: str, path: str, *, damaged: bool = False) -> sqlite3.Connection:
+    """Raises :exc:`RecordingError` for a file of another kind, :exc:`sqlite3.Error`."""
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, check_same_thread=False)
     connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     try:

@@ -117,7 +117,7 @@ class TestWritten:
     def test_segments_are_told(self, tmp_path: Path) -> None:
         told = []
         writer = RecordingWriter(str(tmp_path / "x.ztop"), SECOND, segment_frames=20)
-        writer.on_sealed = lambda segment: told.append((segment.first.seq, len(segment.stamps)))
+        writer.on_sealed = lambda id, segment: told.append((segment.first.seq, len(segment.stamps)))
         record(writer, 1, 50)
         writer.close()
         assert told == [(1, 20), (21, 20), (41, 10)]
