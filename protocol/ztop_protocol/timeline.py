@@ -6,7 +6,7 @@ right; of what the spans answer, the frame with the greatest time counts, the la
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -50,10 +50,14 @@ def milliseconds(time_ns: int) -> int:
 class _Span(Generic[P]):
     pieces: list[P] = field(default_factory=list)
 
-    def at(self, time_ms: int) -> P | None:
-        """The last piece that began by then."""
+    def at(self, time_ms: int, counts: Callable[[P], bool]) -> P | None:
+        """The last piece that began by then, of those that count."""
         found = bisect_right(self.pieces, time_ms, key=lambda piece: milliseconds(piece.first.time_ns))
-        return self.pieces[found - 1] if found else None
+        return next((piece for piece in reversed(self.pieces[:found]) if counts(piece)), None)
+
+
+def _every(_: object) -> bool:
+    return True
 
 
 class Timeline(Generic[P]):
@@ -107,30 +111,29 @@ class Timeline(Generic[P]):
 
     def at_time(self, time_ns: int) -> Place[P] | None:
         """The frame with the greatest wall time that is not after ``time_ns``; None where all are later."""
+        return place_at(self.candidates(time_ns), time_ns)
+
+    def candidates(self, time_ns: int, counts: Callable[[P], bool] = _every) -> list[P]:
+        """The segments among which is the one of :meth:`at_time`, of those that count; no stamps are read.
+
+        There is at most one per clock span, and hardly ever more than one in all.
+        """
         time_ms = milliseconds(time_ns)
-        best: Place[P] | None = None
-        best_ms = -1
-        for span in self._spans:
-            piece = span.at(time_ms)
-            # what its last frame cannot reach need not be read
-            if piece is None or milliseconds(min(time_ns, piece.last.time_ns)) < best_ms:
-                continue
-            stamps = piece.stamps
-            index = bisect_right(stamps, time_ms, key=lambda stamp: milliseconds(stamp.time_ns)) - 1
-            found_ms = milliseconds(stamps[index].time_ns)
-            if found_ms >= best_ms:
-                best, best_ms = Place(piece, index), found_ms
-        return best
+        found = [piece for span in self._spans if (piece := span.at(time_ms, counts)) is not None]
+        # what its last frame cannot reach need not be read
+        reached_ms = max((milliseconds(piece.first.time_ns) for piece in found), default=0)
+        return [piece for piece in found if milliseconds(min(time_ns, piece.last.time_ns)) >= reached_ms]
 
     def at_seq(self, seq: int) -> Place[P] | None:
         """The frame of that number; None where it is not kept."""
+        piece = self.up_to_seq(seq)
+        place = None if piece is None or piece.last.seq < seq else place_up_to(piece, seq)
+        return None if place is None or place.stamp.seq != seq else place
+
+    def up_to_seq(self, seq: int, counts: Callable[[P], bool] = _every) -> P | None:
+        """The last segment that began by that frame, of those that count; no stamps are read."""
         found = bisect_right(self._pieces, seq, key=lambda piece: piece.first.seq)
-        if not found or self._pieces[found - 1].last.seq < seq:
-            return None
-        piece = self._pieces[found - 1]
-        stamps = piece.stamps
-        index = bisect_right(stamps, seq, key=lambda stamp: stamp.seq) - 1
-        return Place(piece, index) if stamps[index].seq == seq else None
+        return next((piece for piece in reversed(self._pieces[:found]) if counts(piece)), None)
 
     def before(self, place: Place[P]) -> Place[P] | None:
         """The frame recorded before that one."""
@@ -157,6 +160,25 @@ class Timeline(Generic[P]):
             for piece in self._pieces
             if milliseconds(piece.last.time_ns) >= low and milliseconds(piece.first.time_ns) <= high
         ]
+
+
+def place_at(pieces: Iterable[P], time_ns: int) -> Place[P] | None:
+    """Of segments in the order of their recording, the frame with the greatest wall time that is not after that."""
+    time_ms = milliseconds(time_ns)
+    best: Place[P] | None = None
+    best_ms = -1
+    for piece in pieces:
+        stamps = piece.stamps
+        index = bisect_right(stamps, time_ms, key=lambda stamp: milliseconds(stamp.time_ns)) - 1
+        if index >= 0 and (found_ms := milliseconds(stamps[index].time_ns)) >= best_ms:
+            best, best_ms = Place(piece, index), found_ms
+    return best
+
+
+def place_up_to(piece: P, seq: int) -> Place[P] | None:
+    """The last frame of a segment that is not later than that number."""
+    index = bisect_right(piece.stamps, seq, key=lambda stamp: stamp.seq) - 1
+    return None if index < 0 else Place(piece, index)
 
 
 def frames(pieces: Iterable[Piece], from_ns: int, to_ns: int, names: Collection[str] | None = None) -> Iterator[Frame]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ztop_protocol.codec import MAX_FRAME_BYTES, encode_section, encode_section_change
 from ztop_protocol.frame import Frame, diff
-from ztop_protocol.segment import EncodedFrame
+from ztop_protocol.segment import EncodedFrame, Stamp, is_same_clock
 from ztopd.feed import pack_feed
 
 SEGMENT_FRAMES = 60
@@ -70,7 +70,7 @@ class FeedPipe:
             changes = {name: encode_section_change(name, change) for name, change in delta.sections.items()}
             gone = delta.gone_sections
         keyframe = None
-        if base is None or is_due:
+        if base is None or is_due or not is_same_clock(_stamp(base), _stamp(frame)):
             keyframe = {name: encode_section(name, section) for name, section in frame.sections.items()}
         if too_large := _too_large(changes) or _too_large(keyframe or {}):
             self.left_out += too_large
@@ -96,6 +96,10 @@ class FeedPipe:
     def close(self) -> None:
         """Closes the pipe: the server ends with it."""
         os.close(self.descriptor)
+
+
+def _stamp(frame: Frame) -> Stamp:
+    return Stamp(frame.seq, frame.time_ns, frame.boottime_ns)
 
 
 def _too_large(parts: Mapping[str, bytes]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -73,6 +74,19 @@ def test_frames_arrive_as_they_were_and_keyframes_agree_with_the_deltas(ends: tu
         messages += decoder.frames(received(read_end))
     assert follow(messages) == sent
     assert [message.seq for message in messages if message.keyframe is not None] == [1, 61, 121]
+
+
+@pytest.mark.parametrize("step_ns", [-3_600_000_000_000, -50_000_000, 50_000_000, 3_600_000_000_000])
+def test_a_keyframe_comes_where_the_clock_was_set(ends: tuple[int, FeedPipe], step_ns: int) -> None:
+    read_end, pipe = ends
+    sent = [frame(seq) for seq in range(1, 9)]
+    sent[4:] = [replace(later, time_ns=later.time_ns + step_ns) for later in sent[4:]]
+    for each in sent:
+        pipe.offer(each)
+    messages = FeedDecoder().frames(received(read_end))
+    assert [message.seq for message in messages if message.keyframe is not None] == [1, 5]
+    assert [message.base_seq for message in messages] == [None, *range(1, 8)]
+    assert follow(messages) == sent
 
 
 def test_who_does_not_read_is_not_waited_for_and_gets_a_keyframe(ends: tuple[int, FeedPipe]) -> None:
