@@ -240,10 +240,6 @@ def test_answers_are_those_of_a_naive_evaluator(tree: object, processes: list[Ro
 
 
 WORDS = (*list(ALIASES)[:6], "and", "or", "not", *"()<~\"'\\ ", "==", "!~", "none", "5m", "2G", "80%")
-    *list(ALIASES)[:6],
-    *["and", "or", "not", "(", ")", "==", "<", "~", "!~", "'", '"', "\\", "none", "5m", "2G", "80%"],
-    " ",
-)
 
 
 @given(st.lists(st.sampled_from(WORDS) | st.text(max_size=3), max_size=12).map("".join))
