@@ -10,6 +10,9 @@ from ztop_protocol.frame import Frame, Row, Section
 from ztop_protocol.schema import SourceState
 from ztopd.collectors.blocking import BlockingReader
 from ztopd.collectors.source import Collector, ParseError, Problem, Rows, Sample, Withheld, by_key
+from ztopd.sampler.clocks import read_clocks
+from ztopd.sampler.events import Events
+from ztopd.sampler.summary import Summary
 
 _log = logging.getLogger(__name__)
 
@@ -45,13 +48,14 @@ class Sampler:
         self, collectors: Sequence[Collector], reader: BlockingReader, boot_id: str, strict: bool = False
     ) -> None:
         """``strict`` lets errors of ours through, for tests; in production they are logged once and said."""
-        self._collectors = tuple(collectors)
         self._reader = reader
         self._boot_id = boot_id
         self._strict = strict
         self._seq = 0
         self._sections: dict[str, Section] = {}
-        self._health: dict[str, _Health] = {collector.name: _Health() for collector in collectors}
+        self._events = Events(self._sections, self._problems)
+        self._collectors = (*collectors, Summary(self._sections), self._events)
+        self._health: dict[str, _Health] = {collector.name: _Health() for collector in self._collectors}
         self._health["reader"] = _Health()
         self._health["sampler"] = _Health()
         self._logged: set[tuple[str, str]] = set()
@@ -63,6 +67,7 @@ class Sampler:
         """Takes note of ticks that did not take place because one before them took too long."""
         for health in self._health.values():
             health.skipped += ticks
+        self._events.skip(ticks)
         self._skipped_boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._skips = Problem(
             SourceState.DEGRADED,
@@ -86,7 +91,8 @@ class Sampler:
 
     def sample(self) -> Frame:
         """The next frame."""
-        boottime_ns, time_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns()
+        clocks = read_clocks()
+        boottime_ns = clocks.boottime_ns
         for collector in self._collectors:
             health = self._health[collector.name]
             age = None if health.tried_boottime_ns is None else boottime_ns - health.tried_boottime_ns
@@ -95,7 +101,7 @@ class Sampler:
                 self._collect(collector, health)
         self._tell_sources(boottime_ns)
         self._seq += 1
-        return Frame(self._seq, time_ns, boottime_ns, self._boot_id, dict(self._sections))
+        return Frame(self._seq, clocks.time_ns, boottime_ns, self._boot_id, dict(self._sections))
 
     def _collect(self, collector: Collector, health: _Health) -> None:
         started = time.thread_time_ns()
@@ -132,6 +138,10 @@ class Sampler:
         for source, problem in sample.further.items():
             further = self._health.setdefault(source, _Health())
             further.problem, further.sampled_boottime_ns = problem, sampled_boottime_ns
+
+    def _problems(self) -> dict[str, Problem | None]:
+        """Of every source but the sampler itself, whose own are events of another kind."""
+        return {source: health.problem for source, health in self._health.items() if source != "sampler"}
 
     def _tell_sources(self, boottime_ns: int) -> None:
         self._health["reader"].problem = self._reader.problem()

@@ -1,0 +1,96 @@
+"""The sections ``events`` and ``process_events``: what happened since the frame before. docs/events.md has the rules.
+
+It has the shape of a collector, so that it degrades alone as one; a tick runs it after all others.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from ztop_protocol.event_kinds import EventKind
+from ztop_protocol.frame import Row, Section
+from ztop_protocol.schema import HOST
+from ztop_protocol.version import VERSION
+from ztopd.collectors.source import Problem, Rows, Sample, by_key
+from ztopd.sampler.clocks import Clocks, read_clocks
+from ztopd.sampler.happenings import Event, OomWatch, SourceWatch, SpikeWatch, clock_events
+from ztopd.sampler.process_events import appeared_and_ended, busiest
+
+_HIDEPID = HOST.position["hidepid"]
+
+
+class Events:
+    """Gives ``events`` and ``process_events``. While nothing happens both stay as they are: empty, and of that time."""
+
+    name = "events"
+    period_ns = 0
+
+    def __init__(
+        self,
+        sections: Mapping[str, Section],
+        problems: Callable[[], Mapping[str, Problem | None]],
+        clocks: Callable[[], Clocks] = read_clocks,
+    ) -> None:
+        """``sections`` are those of the tick: they change from call to call, as do ``problems``, by source."""
+        self._sections = sections
+        self._problems = problems
+        self._read_clocks = clocks
+        self._clocks: Clocks | None = None
+        self._skipped_ticks = 0
+        self._sources, self._oom, self._spikes = SourceWatch(), OomWatch(), SpikeWatch()
+        self._processes: Section | None = None
+        """As last seen."""
+        self._number = {"events": 0, "process_events": 0}
+        self._told: dict[str, Rows] = {}
+
+    def skip(self, ticks: int) -> None:
+        """Takes note of ticks that did not take place."""
+        self._skipped_ticks += ticks
+
+    def collect(self) -> Sample:
+        """What happened since the last call; at the first, that it is the first."""
+        now, before = self._read_clocks(), self._clocks
+        processes_before, processes = self._processes, self._sections.get("processes")
+        happened = [*self._about_time(before, now), *self._sources.take(self._problems())]
+        happened += self._oom.take(now.boottime_ns, self._sections.get("memory"), self._sections.get("cgroups"))
+        happened += self._spikes.take(self._sections.get("summary"), lambda: self._who(processes_before, processes))
+        of_processes: list[Row] = []
+        if processes_before is not None and processes is not None and processes is not processes_before:
+            of_processes, left_out = appeared_and_ended(processes_before.rows, processes.rows)
+            if left_out:
+                detail = f"{left_out} more processes appeared or ended than one frame has room for"
+                happened.append(Event(EventKind.LEFT_OUT, detail, "process_events", float(left_out)))
+        self._clocks, self._processes, self._skipped_ticks = now, processes or processes_before, 0
+        sections = {
+            **self._section("events", [(str(e.kind), e.subject, e.value, e.detail) for e in happened]),
+            **self._section("process_events", of_processes),
+        }
+        return Sample(sections, shares_rows=True, sampled_boottime_ns=now.boottime_ns)
+
+    def _about_time(self, before: Clocks | None, now: Clocks) -> Iterator[Event]:
+        if before is None:
+            yield Event(EventKind.STARTED, f"ztopd {VERSION} started")
+            return
+        for event in clock_events(before, now):
+            if event.kind is EventKind.SUSPEND:
+                self._spikes.begin_anew()
+            yield event
+        if self._skipped_ticks:
+            ticks = "1 tick was" if self._skipped_ticks == 1 else f"{self._skipped_ticks} ticks were"
+            seconds = (now.boottime_ns - before.boottime_ns) / 1e9
+            yield Event(EventKind.GAP, f"{ticks} skipped because one took too long", value=seconds)
+
+    def _who(self, before: Section | None, now: Section | None) -> str:
+        """Who used most CPU, where everyone may know."""
+        host = self._sections.get("host")
+        found = busiest(before, now)
+        if found is None or host is None or host.rows[()][_HIDEPID] != 0:
+            return ""
+        return f"; most CPU was used by {found}"
+
+    def _section(self, name: str, rows: Sequence[Row]) -> dict[str, Rows]:
+        """The section with its rows, numbered; nothing where it stays as it was."""
+        if not rows and self._told.get(name) == {}:
+            return {}
+        number = self._number[name]
+        self._number[name] += len(rows)
+        self._told[name] = by_key(name, ((number + place, *row) for place, row in enumerate(rows, 1)))
+        return {name: self._told[name]}
