@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ztop_protocol.segment import EncodedFrame
+from ztopd.history import ring
+from ztopd.history.history import History, Store
+from ztopd.history.ring import Ring
 from ztopd.server.latest import Latest
 from ztopd.server.published import Published
+from ztopd.server.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,8 @@ class Settings:
     proc: str = "/proc"
     wish_fd: int | None = None
     """A byte written here, and the sampler reads the threads of all processes for a few seconds."""
+    ring_frames: int = ring.FRAMES
+    ring_size_bytes: int = ring.SIZE_BYTES
 
 
 @dataclass(slots=True)
@@ -42,9 +48,10 @@ class Follower(Protocol):
 
 @dataclass(slots=True)
 class Hub:
-    """The newest frames, who follows them, and who waits for them."""
+    """The newest frames and those before, who follows them, and who waits for them."""
 
     settings: Settings
+    store: Store | None = None
     start_time_ns: int = field(default_factory=time.time_ns)
     latest: Latest = field(default_factory=Latest)
     published: Published = field(init=False)
@@ -52,15 +59,21 @@ class Hub:
     followers: set[Follower] = field(default_factory=set)
     threads_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One reading of threads at a time: they share the interpreter with everybody else."""
+    history: History = field(init=False)
+    history_turns: Turns = field(default_factory=Turns)
+    """One question about the past at a time for each user."""
     _has_frame: asyncio.Event = field(default_factory=asyncio.Event)
     _has_two_frames: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.published = Published(self.latest)
+        self.history = History(
+            Ring(self.settings.interval_ns, self.settings.ring_frames, self.settings.ring_size_bytes), self.store
+        )
 
     def take(self, message: EncodedFrame) -> None:
         """Takes a message of the feed and tells the followers. Raises :exc:`ValueError` for a broken feed."""
-        self.latest.take(message)
+        self.latest.take(self.history.take(message))
         self.published.forget()
         self._has_frame.set()
         if self.latest.previous is not None:
