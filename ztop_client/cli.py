@@ -59,6 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from ztop_client.export.command import run as export
 
             return export(options)
+        if options.replay_path is not None or options.at_text is not None:
+            from ztop_client import looking_back
+
+            return looking_back.run(options)
         if options.batch:
             from ztop_client import batch
 
@@ -79,6 +83,8 @@ def parse(argv: Sequence[str]) -> Options:
     given = vars(parser.parse_args(_with_times_joined(argv)))
     unset = vars(parser.parse_args([]))
     meant = {name for name, value in given.items() if value != unset[name]}
+    if {"replay_path", "to_text"} <= meant and meant.isdisjoint({"batch", "export_path"}):
+        parser.error("--to is for batch mode: -b is missing")
     if "batch" not in meant:
         for name, option in _ONLY_WITH_BATCH.items():
             if name in meant:

@@ -1,6 +1,7 @@
 """What the keys do: from an action of the table of keys to the view, a dialog, or an act on a process."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from ztop_client.acting import Acting
@@ -41,6 +42,7 @@ class Controller:
         refresh: Callable[[bool], None],
         read_threads: ThreadReader,
         ask: Callable[[Target, Part, Done], None],
+        pause: Callable[[bool], None],
         change_interval: Callable[[int], str],
     ) -> None:
         self._view = view
@@ -50,6 +52,7 @@ class Controller:
         self._read_threads = read_threads
         self._ask = ask
         self._withheld_said = False
+        self._pause = pause
         self._change_interval = change_interval
         self._search = ""
         self._acting = Acting(view, screen)
@@ -238,6 +241,7 @@ class Controller:
 
     def _toggle_pause(self) -> None:
         self._view.paused = not self._view.paused
+        self._pause(self._view.paused)
         self._mark()
         if not self._view.paused:
             self._refresh(True)
@@ -245,4 +249,4 @@ class Controller:
     def _mark(self) -> None:
         title, view = self._screen.title, self._view
         marks = (*(("PAUSED",) if view.paused else ()), *(("FOLLOW",) if view.follow else ()))
-        self._screen.title = type(title)(title.source, title.lost, marks)
+        self._screen.title = replace(title, marks=marks)

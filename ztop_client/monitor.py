@@ -31,6 +31,8 @@ MAINTAIN_SECONDS = 0.25
 """How often a source that is not connected is asked to try again."""
 _LATE_FRAMES = 3
 _PATIENCE_SECONDS = 2.0
+_PAST_SECONDS = 1.0
+"""How often it is looked how long ago the past is."""
 INTERVALS_TICKS = (1, 2, 3, 5, 10, 15, 30, 60)
 """What + and - choose from."""
 
@@ -95,6 +97,7 @@ class Monitor:
             refresh=self._refresh,
             read_threads=self._read_threads,
             ask=self._ask,
+            pause=self._source.set_paused,
             change_interval=self._change_interval,
         )
 
@@ -140,10 +143,15 @@ class Monitor:
 
     def _say_what_lacks(self) -> None:
         """A frame that was measured before a view was chosen does not have what only that view shows."""
-        if self._view.paused and self._shown is not None:
+        is_past = self._source.status().past is not None
+        if (self._view.paused or is_past) and self._shown is not None:
             lacking = self._view.sections - self._shown.current.sections.keys()
             if not lacking.isdisjoint(ON_REQUEST_SECTIONS):
-                self.say("Paused, and this moment was measured without what this view adds: Z goes on.")
+                self.say(
+                    "This moment was kept without what this view adds."
+                    if is_past
+                    else "Paused, and this moment was measured without what this view adds: Z goes on."
+                )
 
     def _retable(self) -> None:
         if self._shown is not None:
@@ -177,14 +185,17 @@ class Monitor:
             if descriptor is not None:
                 self._loop.event_loop.watch_file(descriptor, self._readable)
             self._watched = descriptor
-        lost = self._lost()
+        lost, past = self._lost(), self._source.status().past
         title = self._screen.title
-        if (title.source, title.lost) != (self._source.title, lost):
-            self._screen.title = Title(self._source.title, lost, title.marks)
+        if (title.source, title.lost, title.past) != (self._source.title, lost, past):
+            self._screen.title = Title(self._source.title, lost, title.marks, past)
             self._screen.changed()
         if self._alarm is not None:
             self._loop.remove_alarm(self._alarm)
-        wait = MAINTAIN_SECONDS if lost else max(self._late_after - time.monotonic(), MAINTAIN_SECONDS)
+        if past is not None:
+            wait = _PAST_SECONDS
+        else:
+            wait = MAINTAIN_SECONDS if lost else max(self._late_after - time.monotonic(), MAINTAIN_SECONDS)
         self._alarm = self._loop.set_alarm_in(wait, self._look_after)
 
     def _look_after(self, _loop: object, _data: object) -> None:
@@ -197,6 +208,8 @@ class Monitor:
     def _lost(self) -> str | None:
         """Why no frames come, and for how long; None while they do."""
         status, now = self._source.status(), time.monotonic()
+        if status.past is not None:
+            return None
         if not status.live:
             reason = f": {status.reason}" if status.reason else ""
             return f"reconnecting, {now - status.since_monotonic:.0f} s{reason}"
@@ -211,6 +224,8 @@ class Monitor:
         return _LATE_FRAMES * self._ticks * self._tick_seconds + _PATIENCE_SECONDS
 
     def _change_interval(self, change: int) -> str:
+        if self._source.status().past is not None:
+            return "The past has a pace of its own."
         place = min(range(len(INTERVALS_TICKS)), key=lambda place: abs(INTERVALS_TICKS[place] - self._ticks))
         ticks = INTERVALS_TICKS[max(0, min(place + change, len(INTERVALS_TICKS) - 1))]
         if ticks != self._ticks:

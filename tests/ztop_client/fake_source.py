@@ -204,6 +204,9 @@ class FakeSource:
     def set_sections(self, sections: Sequence[str]) -> None:
         self.sections.append(tuple(sections))
 
+    def set_paused(self, paused: bool) -> None:
+        pass
+
     def ask(self, method: str, arguments: Arguments, done: Callable[[Any], None]) -> None:
         """The threads of a process."""
         assert method == "threads"

@@ -82,6 +82,9 @@ class LiveSource:
             self._sections = sections
             self._subscribe(True)
 
+    def set_paused(self, paused: bool) -> None:
+        """Frames come all the same."""
+
     def _subscribe(self, other_sections: bool) -> None:
         if self._channel is not None:
             try:

@@ -1,5 +1,6 @@
 """What was: frames of a time before, out of a recording or of what a daemon remembers."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -90,7 +91,8 @@ class RecordedPast:
     def __init__(self, path: str) -> None:
         """Raises :exc:`ztop_protocol.recording_format.RecordingError`, one sentence, where there is nothing to read."""
         self._reader = RecordingReader(path)
-        self.title = f"replay {path}"
+        self.path = path
+        self.title = f"replay {os.path.basename(path)}"
 
     @property
     def notes(self) -> list[str]:
@@ -110,12 +112,12 @@ class RecordedPast:
                 raise self._nothing_at(time_ns)
             return Moment(self._pair(place, sections), place.age_ns(time_ns), place.is_before_gap(time_ns))
         except (Malformed, sqlite3.Error) as error:
-            raise NothingThen(f"{self._reader.path}: what was recorded then is damaged: {error}") from None
+            raise NothingThen(f"{self.path}: what was recorded then is damaged: {error}") from None
 
     def _nothing_at(self, time_ns: int) -> NothingThen:
         span = self.span()
         since = "there is no frame" if span is None else f"the first frame is of {moment_text(span[0])}"
-        return NothingThen(f"{self._reader.path} has nothing of {moment_text(time_ns)}: {since}")
+        return NothingThen(f"{self.path} has nothing of {moment_text(time_ns)}: {since}")
 
     def _pair(self, place: Place[StoredSegment | Segment], sections: Collection[str] | None) -> Pair:
         places = [place]

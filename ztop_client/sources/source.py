@@ -55,11 +55,15 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """Whether there is a connection, since when that is so (``time.monotonic()``), and if not, why, in words."""
+    """Whether there is a connection, since when that is so (``time.monotonic()``), and if not, why, in words.
+
+    ``past`` says in a few words that what is shown was, and is not; None for what is.
+    """
 
     live: bool
     since_monotonic: float
     reason: str | None = None
+    past: str | None = None
 
 
 class RequestFailed(Exception):
@@ -93,6 +97,9 @@ class Source(Protocol):
 
     def set_sections(self, sections: Sequence[str]) -> None:
         """From now on frames of these sections; what ``latest()`` gives has them when the daemon has answered."""
+
+    def set_paused(self, paused: bool) -> None:
+        """The reader takes a rest, or goes on: a recording waits for it, a machine does not."""
 
     def ask(self, method: str, arguments: Arguments, done: Callable[[Wire | RequestFailed], None]) -> None:
         """Asks the daemon without waiting: ``done`` is given the answer while :meth:`receive` runs, or a reason."""

@@ -26,12 +26,16 @@ _STRIP_COLUMNS = 100
 
 @dataclass(frozen=True, slots=True)
 class Title:
-    """What the title line says beside the frame. ``lost`` is why, and for how long, no frames come."""
+    """What the title line says beside the frame. ``lost`` is why, and for how long, no frames come.
+
+    ``past`` is said in place of "live" of a frame that was; its date is said too.
+    """
 
     source: str
     lost: str | None = None
     marks: tuple[str, ...] = ()
     """Short words for what is switched on: PAUSED, FOLLOW."""
+    past: str | None = None
 
 
 TITLE_NAME = " ztop "
@@ -46,6 +50,8 @@ def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs, ta
     state: list[Piece] = [("title_paused", f" {mark} ") for mark in title.marks]
     if title.lost is not None:
         state.append(("title_lost", f" {title.lost} "))
+    elif title.past is not None:
+        state.append(("title_paused", f" {title.past} "))
     else:
         state.append(("title_live", f" {glyphs.live} live "))
     separator = f" {glyphs.separator} "
@@ -56,7 +62,8 @@ def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs, ta
     if frame is not None:
         host.append(("title_host", f" {label_text(frame.cell('host', 'hostname'))}"))
         moment = datetime.fromtimestamp(frame.time_ns / 1e9)
-        clock.append(("title_host", f"{moment:%H:%M:%S} "))
+        day = "" if title.past is None else f"{moment:%Y-%m-%d} "
+        clock.append(("title_host", f"{day}{moment:%H:%M:%S} "))
         loads = " ".join(load_text(frame.cell("host", f"load_average_{span}")) for span in ("1m", "5m", "15m"))
         uptime = uptime_text(frame.cell("host", "uptime_ns"))
         figures.append(("title", f" up {uptime}{separator}load {loads} "))
