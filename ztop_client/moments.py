@@ -60,7 +60,7 @@ def parse_moment(text: str, now_ns: int) -> int:
 def parse_span(text: str) -> int:
     """A length of time in ns: seconds, or ``2m30s``. Raises :exc:`ValueError`, one sentence."""
     wanted = text.strip()
-    span_ns = _span_ns(wanted if wanted.endswith(tuple("dhms")) else f"{wanted}s")
+    span_ns = _span_ns(f"{wanted}s" if wanted.replace(".", "", 1).isdecimal() else wanted)
     if span_ns is None:
         raise ValueError(f"{text!a} is no length of time: it is written like {_SPAN_FORMS}")
     return span_ns
