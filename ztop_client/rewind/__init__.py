@@ -1,0 +1,1 @@
+"""Going back in time: where one stands, what is fetched for it, and what is found there."""
