@@ -30,18 +30,20 @@ class Total:
     def take(self, rows: Mapping[Key, Row], keys: Collection[Key]) -> int | None:
         """The total now, over ``keys``; None where none of these rows has all of the counters."""
         now: dict[Key, int] = {}
-        for key in keys:
-            row = rows[key]
+        for key, row in rows.items():
             cells = [cell for place in self._places if isinstance(cell := row[place], int)]
             if len(cells) == len(self._places):
                 now[key] = sum(cells)
-        if self._total is not None:
-            known = self._before.get
-            self._total += sum([max(0, value - known(key, value)) for key, value in now.items()])
-        elif now:
-            self._total = sum(now.values())
+        counted = [key for key in keys if key in now]
+        if not counted:
+            return None
+        if self._total is None:
+            self._total = sum([now[key] for key in counted])
+        else:
+            before = self._before.get
+            self._total += sum([max(0, now[key] - before(key, now[key])) for key in counted])
         self._before = now
-        return self._total if now else None
+        return self._total
 
 
 class Summary:
