@@ -77,6 +77,10 @@ class RecordingWriter:
     def _is_full(self, segment: Segment) -> bool:
         return len(segment.stamps) >= self._segment_frames or segment.size_bytes >= self._segment_bytes
 
+    def leads_to(self, frame: EncodedFrame) -> bool:
+        """Whether the frame needs no keyframe: it follows in the segment that grows."""
+        return self._segment is not None and self._segment.leads_to(frame)
+
     def add(self, frame: EncodedFrame) -> None:
         """Takes the next frame. Raises :exc:`ValueError` for one that follows nothing and has no keyframe."""
         segment = self._segment
@@ -166,10 +170,10 @@ def _open(path: str, wal: bool) -> sqlite3.Connection:
     )
     connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     try:
+        # one that was killed before it had made its tables left an empty database
+        is_new = is_new or _is_empty(connection)
         if is_new:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
         else:
             check_header(connection, path)
         connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
@@ -177,9 +181,18 @@ def _open(path: str, wal: bool) -> sqlite3.Connection:
         connection.execute(f"PRAGMA synchronous = {'FULL' if wal else 'NORMAL'}")
         if is_new:
             with connection:
+                connection.execute("BEGIN")
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
                 for sql in TABLES.values():
                     connection.execute(sql)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    return bool(tables == application_id == 0)

@@ -14,6 +14,7 @@ class StoreState(Enum):
     CANNOT_OPEN = b"c"
     READ_ONLY = b"r"
     FULL = b"f"
+    SLOW = b"s"
     IN_USE = b"u"
     DAMAGED = b"d"
     NEWER = b"n"
@@ -24,6 +25,10 @@ _DEGRADED = {
     StoreState.CANNOT_OPEN: ("the directory of the store cannot be made or opened", "see --store in ztopd --help"),
     StoreState.READ_ONLY: ("the store cannot be written: read-only", "make its directory writable to ztopd"),
     StoreState.FULL: ("the store's disk is full: nothing new is kept", "make room on that disk"),
+    StoreState.SLOW: (
+        "the store's disk is too slow: some frames were not kept",
+        "a faster disk, or a longer --interval",
+    ),
     StoreState.IN_USE: ("another ztopd writes this store: this one keeps nothing on disk", "end the other, or --store"),
     StoreState.DAMAGED: ("a damaged store was set aside, a new one begun", "see the *.damaged files beside it"),
     StoreState.NEWER: ("the store was written by a newer ztopd: it is left alone", "use that version, or --store"),
