@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from ztop_protocol.frame import Frame, Row
-from ztop_protocol.schema import PRESSURE, SOURCES, SourceState
+from ztop_protocol.schema import EVENTS, PRESSURE, SOURCES, SourceState
 from ztopd.collectors.source import ParseError, Problem, Sample, Withheld
 from ztopd.sampler.reader import Reader
 from ztopd.sampler.tick import Sampler
@@ -144,3 +144,35 @@ def test_a_collection_that_takes_long_says_when_it_read() -> None:
     frame = sampler_of(Scripted(script=[late])).sample()
     assert frame.sections["pressure"].sampled_boottime_ns == 123
     assert source(frame, "pressure", "sampled_boottime_ns") == 123
+
+
+def kinds(frame: Frame) -> list[object]:
+    place = EVENTS.position["kind"]
+    return [row[place] for row in frame.rows("events").values()]
+
+
+def test_events_are_of_the_frame_in_which_they_happened() -> None:
+    absent = Withheld(Problem(SourceState.ABSENT, "unplugged"))
+    sampler = sampler_of(Scripted(script=[sample(1), sample(2), absent, sample(3), sample(4), sample(5), sample(6)]))
+    assert kinds(sampler.sample()) == ["started"]
+    assert kinds(sampler.sample()) == []
+    lost = sampler.sample()
+    assert kinds(lost) == ["source_lost"]
+    assert source(lost, "pressure", "state") == "absent"
+    assert [kinds(sampler.sample()) for _ in range(4)] == [[], [], ["source_back"], []]
+
+
+def test_skipped_ticks_are_a_gap() -> None:
+    sampler = sampler_of()
+    sampler.sample()
+    sampler.skip(2)
+    # what the sampler itself says of it is not told once more
+    assert [kinds(sampler.sample()) for _ in range(2)] == [["gap"], []]
+
+
+def test_the_summary_is_of_the_same_tick() -> None:
+    sampler = sampler_of(Scripted(script=[sample(1), sample(2)]))
+    for total in (1, 2):
+        frame = sampler.sample()
+        assert frame.cell("summary", "cpu_pressure_time_ns") == total
+        assert frame.sections["summary"].sampled_boottime_ns == frame.sections["pressure"].sampled_boottime_ns
