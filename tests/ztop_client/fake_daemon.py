@@ -4,12 +4,20 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
 import msgpack
 
-from ztop_protocol.codec import delta_head, encode_map, encode_section, encode_section_change, frame_head
+from ztop_protocol.codec import (
+    delta_head,
+    encode_map,
+    encode_pairs,
+    encode_section,
+    encode_section_change,
+    frame_head,
+)
 from ztop_protocol.connection import (
     SERVER_LIMITS,
     Connection,
@@ -19,13 +27,19 @@ from ztop_protocol.connection import (
     pack_notification,
     pack_response,
 )
-from ztop_protocol.frame import Delta, Frame, diff
+from ztop_protocol.frame import Delta, Frame, Section, diff
+from ztop_protocol.schema import SECTIONS
+from ztop_protocol.segment import Segment, encode_step, segment_as_map
 
 Answer = Callable[[dict[str, Any]], Any]
 
 
 class Refused(Exception):
     """Answers with an error."""
+
+    def __init__(self, sentence: str, code: ErrorCode = ErrorCode.BAD_ARGUMENTS) -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 def packed_frame(frame: Frame, **head: int) -> bytes:
@@ -36,6 +50,45 @@ def packed_frame(frame: Frame, **head: int) -> bytes:
 def packed_delta(delta: Delta, **head: int) -> bytes:
     parts = {name: encode_section_change(name, change) for name, change in delta.sections.items()}
     return encode_map({**head, **delta_head(delta)}, "sections", parts)
+
+
+def memory(frames: Sequence[Frame], per_segment: int = 4, per_answer: int = 2) -> dict[str, Answer]:
+    """The methods of a daemon that remembers these frames, of one boot and clock; its segments overlap, as they may."""
+    pieces: list[Segment] = []
+    for start in range(0, len(frames), per_segment):
+        before, *following = frames[max(start - 1, 0) : start + per_segment]
+        pieces.append(Segment.begun_by(encode_step(None, before, whole=True), 10**9))
+        for frame in following:
+            pieces[-1].add(encode_step(before, frame, whole=False))
+            before = frame
+
+    def asof(arguments: dict[str, Any]) -> bytes:
+        then = [frame for frame in frames if frame.time_ns <= arguments["time_ns"]][-2:]
+        if not then:
+            raise Refused(f"the oldest frame is of {frames[0].time_ns}", ErrorCode.NOT_FOUND)
+        age_ns = arguments["time_ns"] - then[-1].time_ns
+        previous, frame = (*[None, *then][-2:],)
+        head = {**frame_head(frame), "age_ns": age_ns, "gap": age_ns > 2.5e9}
+        parts = {name: encode_section(name, section) for name, section in _wanted(frame, arguments).items()}
+        whole = b"\xc0" if previous is None else packed_frame(replace(previous, sections=_wanted(previous, arguments)))
+        return encode_pairs(
+            {name: msgpack.packb(value) for name, value in head.items()}
+            | {"sections": encode_pairs(parts), "previous": whole}
+        )
+
+    def segments(arguments: dict[str, Any]) -> dict[str, Any]:
+        first = arguments.get("cursor", 0)
+        names = arguments.get("sections", SECTIONS)
+        maps = [segment_as_map(piece.sealed()) for piece in pieces[first : first + per_answer]]
+        for made in maps:
+            made["tracks"] = {name: track for name, track in made["tracks"].items() if name in names}
+        return {"segments": maps, "cursor": first + per_answer if first + per_answer < len(pieces) else None}
+
+    return {"asof": asof, "segments": segments}
+
+
+def _wanted(frame: Frame, arguments: dict[str, Any]) -> dict[str, Section]:
+    return {name: one for name, one in frame.sections.items() if name in arguments.get("sections", SECTIONS)}
 
 
 class Peer:
@@ -93,7 +146,7 @@ class Peer:
             try:
                 result = self.daemon.answers[request.method](arguments)
             except Refused as error:
-                self.send(pack_error(request.id, ErrorCode.BAD_ARGUMENTS, str(error)))
+                self.send(pack_error(request.id, error.code, str(error)))
             else:
                 if result is not None:
                     packed = result if isinstance(result, bytes) else msgpack.packb(result)

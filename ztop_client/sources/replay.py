@@ -189,21 +189,18 @@ class ReplaySource:
 def _paced(first: Pair, following: Iterator[Pair]) -> Iterator[tuple[Pair, int]]:
     """Each frame, and how long after the one before it it is due, in ns."""
     before = first.current
-    usual_ns = _LONGEST_STEP_NS if first.previous is None else _step_ns(first.previous, before)
+    usual_ns = (None if first.previous is None else _step_ns(first.previous, before)) or _LONGEST_STEP_NS
     for pair in following:
         step_ns = _step_ns(before, pair.current)
-        is_gap = step_ns > GAP_INTERVALS * usual_ns
-        yield pair, usual_ns if is_gap else step_ns
-        if not is_gap:
+        if step_ns is not None and step_ns <= GAP_INTERVALS * usual_ns:
             usual_ns = step_ns
+        yield pair, usual_ns
         before = pair.current
 
 
-def _step_ns(before: Frame, frame: Frame) -> int:
-    """The time between two frames; between two boots none is known."""
-    if before.boot_id != frame.boot_id:
-        return 0
-    return min(max(frame.boottime_ns - before.boottime_ns, 0), _LONGEST_STEP_NS)
+def _step_ns(before: Frame, frame: Frame) -> int | None:
+    """The time between two frames of one boot; None across a boot."""
+    return None if before.boot_id != frame.boot_id else min(frame.boottime_ns - before.boottime_ns, _LONGEST_STEP_NS)
 
 
 def _answer(frame: Frame, method: str, arguments: Arguments) -> Wire | RequestFailed:
