@@ -77,6 +77,7 @@ def memory(frames: Sequence[Frame], per_segment: int = 4, per_answer: int = 2) -
         )
 
     def segments(arguments: dict[str, Any]) -> dict[str, Any]:
+        assert 0 <= arguments["from_ns"] <= arguments["to_ns"] < 1 << 63
         first = arguments.get("cursor", 0)
         names = arguments.get("sections", SECTIONS)
         maps = [segment_as_map(piece.sealed()) for piece in pieces[first : first + per_answer]]
@@ -84,7 +85,12 @@ def memory(frames: Sequence[Frame], per_segment: int = 4, per_answer: int = 2) -
             made["tracks"] = {name: track for name, track in made["tracks"].items() if name in names}
         return {"segments": maps, "cursor": first + per_answer if first + per_answer < len(pieces) else None}
 
-    return {"asof": asof, "segments": segments}
+    oldest_ns = frames[0].time_ns
+    return {
+        "asof": asof,
+        "segments": segments,
+        "status": lambda _: {"ring_oldest_time_ns": oldest_ns, "store_oldest_time_ns": None},
+    }
 
 
 def _wanted(frame: Frame, arguments: dict[str, Any]) -> dict[str, Section]:

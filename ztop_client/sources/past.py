@@ -22,7 +22,7 @@ CALL_SECONDS = 10.0
 """What lies on a disk takes its time."""
 LOOK_BACK_FRAMES = 15
 """So far back sections that are sampled seldom are looked for: the slowest has its turn every 10 s."""
-_ALL_TIME_NS = (0, (1 << 63) - 1)
+_LATEST_NS = (1 << 63) - 1
 
 T = TypeVar("T")
 
@@ -159,17 +159,11 @@ class RememberedPast:
         self.title = title
 
     def span(self) -> tuple[int, int] | None:
-        """As far as the daemon gives its segments."""
-        newest = self._call("ping", {}).get("time_ns")
-        try:
-            # of any track: the times of a segment are beside it
-            answer = self._call("segments", {"sections": ["host"]})
-        except NothingThen:
-            return None
-        segments = answer.get("segments")
-        if type(newest) is not int or not isinstance(segments, list) or not segments:
-            return None
-        return _understood(segment_from, segments[0]).first.time_ns, newest
+        """What the daemon says of itself."""
+        status, newest = self._call("status", {}), self._call("ping", {}).get("time_ns")
+        known = (status.get("ring_oldest_time_ns"), status.get("store_oldest_time_ns"))
+        oldest = [time_ns for time_ns in known if isinstance(time_ns, int)]
+        return (min(oldest), newest) if oldest and isinstance(newest, int) else None
 
     def at(self, time_ns: int, sections: Collection[str] | None = None) -> Moment:
         """The frame of that time, its rates by the frame before it."""
@@ -178,8 +172,10 @@ class RememberedPast:
 
     def frames(self, from_ns: int, to_ns: int, sections: Collection[str] | None = None) -> Iterator[Frame]:
         """Asked for as they are taken, some segments at a time."""
-        low, high = _ALL_TIME_NS
-        asked: dict[str, Wire] = {"from_ns": max(from_ns, low), "to_ns": min(to_ns, high), **_named(sections)}
+        low, high = max(from_ns, 0), min(to_ns, _LATEST_NS)
+        if high < low:
+            return
+        asked: dict[str, Wire] = {"from_ns": low, "to_ns": high, **_named(sections)}
         last_seq, cursor = -1, None
         while True:
             answer = self._call("segments", asked if cursor is None else {**asked, "cursor": cursor})

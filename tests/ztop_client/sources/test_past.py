@@ -98,6 +98,8 @@ def test_frames_of_a_time(past: Past) -> None:
     assert list(past.frames(FRAMES[17].time_ns, FRAMES[22].time_ns)) == FRAMES[17:23]
     assert list(past.frames(FRAMES[17].time_ns + 1_000_000, FRAMES[18].time_ns - 1_000_000)) == []
     assert list(past.frames(LATEST_NS, LATEST_NS)) == []
+    assert list(past.frames(FRAMES[9].time_ns, FRAMES[8].time_ns)) == []
+    assert list(past.frames(-5, 1 << 64)) == FRAMES
 
 
 def test_only_the_sections_that_are_wanted(past: Past) -> None:
@@ -225,6 +227,7 @@ def refuse(code: ErrorCode) -> Callable[[object], None]:
 
 def test_a_daemon_that_does_not_remember(daemon: FakeDaemon) -> None:
     del daemon.answers["asof"], daemon.answers["segments"]
+    daemon.answers["status"] = lambda _: {}
     past = remembered(daemon)
     assert past.span() is None
     for ask in (lambda: past.at(5), lambda: list(past.frames(*ALL_TIME))):
