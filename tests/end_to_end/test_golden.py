@@ -36,6 +36,8 @@ VARIES = {
     "sources": {"cost_ns", "sampled_boottime_ns", "skipped"},
 }
 """The columns that are left out, by section."""
+HAPPENED = {"events", "process_events"}
+"""What happens to a machine that stands still happens to ztopd: it started, or was kept waiting."""
 
 Table = list[dict[str, Cell]]
 
@@ -45,7 +47,7 @@ def tables(session: Session) -> dict[str, Table]:
     frame = session.snapshot()
     found: dict[str, Table] = {}
     for name in SECTIONS:
-        if name not in frame.sections:
+        if name not in frame.sections or name in HAPPENED:
             continue
         left_out = VARIES.get(name, set())
         rows = sorted(frame.rows(name).items(), key=lambda item: tuple(map(_in_order, item[0])))

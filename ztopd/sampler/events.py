@@ -14,6 +14,9 @@ from ztopd.sampler.clocks import Clocks, read_clocks
 from ztopd.sampler.happenings import Event, OomWatch, SourceWatch, SpikeWatch, clock_events
 from ztopd.sampler.process_events import appeared_and_ended, busiest
 
+BEGINNING_NS = 10_000_000_000
+"""So long after the first frame sources are still being found, and what becomes of them is no change."""
+
 _HIDEPID = HOST.position["hidepid"]
 
 
@@ -34,6 +37,7 @@ class Events:
         self._problems = problems
         self._read_clocks = clocks
         self._clocks: Clocks | None = None
+        self._began_ns: int | None = None
         self._skipped_ticks = 0
         self._sources, self._oom, self._spikes = SourceWatch(), OomWatch(), SpikeWatch()
         self._processes: Section | None = None
@@ -49,7 +53,7 @@ class Events:
         """What happened since the last call; at the first, that it is the first."""
         now, before = self._read_clocks(), self._clocks
         processes_before, processes = self._processes, self._sections.get("processes")
-        happened = [*self._about_time(before, now), *self._sources.take(self._problems())]
+        happened = [*self._about_time(before, now), *self._about_sources(now)]
         happened += self._oom.take(now.boottime_ns, self._sections.get("memory"), self._sections.get("cgroups"))
         happened += self._spikes.take(self._sections.get("summary"), lambda: self._who(processes_before, processes))
         of_processes: list[Row] = []
@@ -77,6 +81,14 @@ class Events:
             ticks = "1 tick was" if self._skipped_ticks == 1 else f"{self._skipped_ticks} ticks were"
             seconds = (now.boottime_ns - before.boottime_ns) / 1e9
             yield Event(EventKind.GAP, f"{ticks} skipped because one took too long", value=seconds)
+
+    def _about_sources(self, now: Clocks) -> Iterator[Event]:
+        if self._began_ns is None:
+            self._began_ns = now.boottime_ns
+        if now.boottime_ns - self._began_ns < BEGINNING_NS:
+            self._sources.begin(self._problems())
+        else:
+            yield from self._sources.take(self._problems())
 
     def _who(self, before: Section | None, now: Section | None) -> str:
         """Who used most CPU, where everyone may know."""

@@ -53,8 +53,13 @@ class SourceWatch:
         self._whole_frames: dict[str, int] = {}
         """For how many frames each source has been whole; no more are counted than it takes to be back."""
 
+    def begin(self, problems: Mapping[str, Problem | None]) -> None:
+        """Takes these as they are: what is found out at the beginning is no change."""
+        for source, problem in problems.items():
+            self._whole_frames[source] = SETTLED_FRAMES if problem is None else 0
+
     def take(self, problems: Mapping[str, Problem | None]) -> Iterator[Event]:
-        """What changed. The state in which a source is first seen is no change."""
+        """What changed. The state in which a source is first seen is no change either."""
         known = self._whole_frames
         for source, problem in problems.items():
             frames = known.setdefault(source, SETTLED_FRAMES if problem is None else 0)

@@ -221,10 +221,22 @@ def test_ticks_that_were_skipped() -> None:
 def test_a_source_that_is_lost() -> None:
     machine = Machine([])
     machine.problems["disks"] = None
-    machine.tick()
+    quiet(machine)
     machine.problems["disks"] = Problem(SourceState.ABSENT, "unplugged")
     (told,) = machine.tick()["events"]
     assert (told["kind"], told["subject"], told["detail"]) == ("source_lost", "disks", "unplugged")
+
+
+def test_what_is_found_out_of_sources_at_the_beginning_is_no_event() -> None:
+    machine = Machine([])
+    machine.problems["disks"] = None
+    machine.tick()
+    for at_s in range(2, 30):
+        machine.problems["disks"] = Problem(SourceState.DEGRADED, "late") if at_s == 9 else None
+        machine.problems["nfs"] = Problem(SourceState.DEGRADED, "no answer") if at_s >= 9 else None
+        told = kinds(machine.tick().get("events", []))
+        # it was not whole at 9 s, and is so for the third time after the beginning
+        assert told == (["source_back"] if at_s == 12 else []), at_s
 
 
 def test_numbers_go_on() -> None:

@@ -151,7 +151,8 @@ def kinds(frame: Frame) -> list[object]:
     return [row[place] for row in frame.rows("events").values()]
 
 
-def test_events_are_of_the_frame_in_which_they_happened() -> None:
+def test_events_are_of_the_frame_in_which_they_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ztopd.sampler.events.BEGINNING_NS", 1)
     absent = Withheld(Problem(SourceState.ABSENT, "unplugged"))
     sampler = sampler_of(Scripted(script=[sample(1), sample(2), absent, sample(3), sample(4), sample(5), sample(6)]))
     assert kinds(sampler.sample()) == ["started"]
