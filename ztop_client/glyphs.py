@@ -27,6 +27,10 @@ class Glyphs:
     trunk: str
     folded: str
     unfolded: str
+    pin: str
+    cursor: str
+    gap: str
+    """On the strip of rewind: something happened, the moment shown, nothing is kept."""
     box: str
     """Corners and sides: top left, top right, bottom left, bottom right, horizontal, vertical."""
 
@@ -56,6 +60,9 @@ UNICODE = Glyphs(
     trunk="│  ",
     folded="▸ ",
     unfolded="▾ ",
+    pin="▼",
+    cursor="╷",
+    gap="╌",
     box="╭╮╰╯─│",
 )
 UNICODE_MONO = Glyphs(
@@ -72,6 +79,9 @@ UNICODE_MONO = Glyphs(
     trunk="│  ",
     folded="▸ ",
     unfolded="▾ ",
+    pin="▼",
+    cursor="╷",
+    gap="╌",
     box="╭╮╰╯─│",
 )
 ASCII = Glyphs(
@@ -88,6 +98,9 @@ ASCII = Glyphs(
     trunk="|  ",
     folded="+ ",
     unfolded="- ",
+    pin="!",
+    cursor="'",
+    gap="~",
     box="++++-|",
 )
 
