@@ -3,10 +3,12 @@
 import io
 import os
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from ztop_client.channel import DaemonUnreachable
@@ -39,7 +41,41 @@ def run(options: Options) -> int:
     opened = open_source(options.socket_path, interval_seconds)
     with closing(opened.source):
         _say_if_rounded(opened, interval_seconds)
+        if options.record_path is not None:
+            return _record(options.record_path, options, opened)
         return print_pairs(_pairs(opened.source), options)
+
+
+def _record(path: str, options: Options, opened: Opened) -> int:
+    """Prints, and records; fails where either fails."""
+    # imported where it is needed: SQLite takes its time
+    from ztop_client.recorder import recording
+    from ztop_protocol.recording_format import RecordingError
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # whoever ends it wants the whole file; what nohup ignores stays ignored
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _leave)
+    recorder = None
+    try:
+        with recording(path, options, opened) as recorder:
+            status = print_pairs(_pairs(opened.source, recorder), options)
+    except RecordingError as error:
+        say(str(error))
+        return 1
+    finally:
+        _say_new_problem(recorder)
+    return status if recorder.problem is None else 1
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _say_new_problem(recorder: "Recorder | None") -> None:
+    problem = None if recorder is None else recorder.new_problem()
+    if problem is not None:
+        say(problem)
 
 
 def print_pairs(pairs: Iterable[Pair], options: Options) -> int:
@@ -109,13 +145,14 @@ def _columns_of_terminal() -> int | None:
         return None
 
 
-def _pairs(source: Source, recorder: "Recorder | None") -> Iterator[Pair]:
+def _pairs(source: Source, recorder: "Recorder | None" = None) -> Iterator[Pair]:
     """Every frame that has rates, as it comes. What happens to the connection is said on standard error.
 
     Ends with a recording whose time is over.
     """
     is_live = True
     while recorder is None or not recorder.is_complete:
+        _say_new_problem(recorder)
         status = source.status()
         if not status.live:
             if source.latest() is None:

@@ -49,6 +49,8 @@ class Channel:
         self._callbacks: dict[int, Callable[[Response], None]] = {}
         self._wanted: tuple[int, Sequence[str] | None] | None = None
         self._subscribing: int | None = None
+        self._given_up: set[int] = set()
+        """Requests to subscribe that are not answered yet, and whose frames nobody wants any more."""
         self._subscription: Wire = None
         self._decoder = FrameDecoder()
         self._frame: Frame | None = None
@@ -88,10 +90,14 @@ class Channel:
                 raise DaemonUnreachable(f"what answers does not speak ztopd's protocol: {error}") from error
 
     def frames(self) -> list[Frame]:
-        """The frames that arrived since the last time, in order; of more than 16 the newest."""
+        """The frames that arrived since the last time, in order; of more than 16 the newest, unless all are kept."""
         arrived = list(self._arrived)
         self._arrived.clear()
         return arrived
+
+    def keep_all_frames(self, wanted: bool) -> None:
+        """Whether :meth:`frames` gives all, however many: only for who takes them after each :meth:`receive`."""
+        self._arrived = deque(self._arrived, maxlen=None if wanted else _MOST_KEPT_FRAMES)
 
     def subscribe(self, interval_ticks: int, sections: Sequence[str] | None = None) -> None:
         """Asks for frames, in place of those that were asked for before. Does not wait for the answer.
@@ -109,6 +115,8 @@ class Channel:
         """Wants no more frames; those that arrived and were not taken are forgotten."""
         if self._subscription is not None:
             self._request("unsubscribe", {"subscription": self._subscription})
+        if self._subscribing is not None:
+            self._given_up.add(self._subscribing)
         self._wanted = self._subscribing = self._subscription = self._frame = None
         self._arrived.clear()
 
@@ -156,13 +164,12 @@ class Channel:
                 self._callbacks.pop(id)(message)
             case Response(id=id) if id in self._awaited:
                 self._answers[id] = message
-            case Response(id=id, error=error, result=result) if id == self._subscribing:
+            case Response(id=id) if id == self._subscribing:
                 self._subscribing = None
-                if error is not None:
-                    raise DaemonUnreachable(f"the daemon gives no frames: {error.sentence}")
-                if not isinstance(result, dict) or type(result.get("subscription")) is not int:
-                    raise Malformed("subscribe: its answer has no subscription")
-                self._subscription = result["subscription"]
+                self._subscription = _subscription_in(message)
+            case Response(id=id, error=None) if id in self._given_up:
+                self._given_up.remove(id)
+                self._request("unsubscribe", {"subscription": _subscription_in(message)})
             case Notification(method="frame" | "delta" as kind, arguments=arguments):
                 # what is still on its way of an earlier subscription is passed over
                 if self._subscription is not None and arguments.get("subscription") == self._subscription:
@@ -184,3 +191,11 @@ class Channel:
                 self._arrived.extend(arrived)
                 return
         self._arrived.append(self._frame)
+
+
+def _subscription_in(answer: Response) -> Wire:
+    if answer.error is not None:
+        raise DaemonUnreachable(f"the daemon gives no frames: {answer.error.sentence}")
+    if not isinstance(answer.result, dict) or type(answer.result.get("subscription")) is not int:
+        raise Malformed("subscribe: its answer has no subscription")
+    return answer.result["subscription"]

@@ -9,6 +9,7 @@ from ztop_client.sources.source import Pair, RequestFailed, SourceStatus
 from ztop_protocol.codec import Wire
 from ztop_protocol.connection import Arguments, Response
 from ztop_protocol.frame import Frame
+from ztop_protocol.schema import SECTIONS, THREADS
 
 _RETRY_SECONDS = (0.25, 5.0)
 
@@ -25,6 +26,7 @@ class LiveSource:
         self._pair: Pair | None = None
         self._first: Frame | None = None
         self._awaits_first = False
+        self._taker: Callable[[Frame], None] | None = None
         self._status = SourceStatus(False, time.monotonic())
         self._retry_seconds = _RETRY_SECONDS[0]
         self._not_before = 0.0
@@ -65,22 +67,47 @@ class LiveSource:
             return
         try:
             self._channel = Channel(self._daemon.connect())
-            self._channel.subscribe(self._ticks, self._sections)
+            self._channel.keep_all_frames(self._taker is not None)
+            self._channel.subscribe(*self._wanted())
         except DaemonUnreachable as error:
             self._lost(error)
         else:
             self._status = SourceStatus(True, time.monotonic())
 
+    def hand_frames_to(self, taker: Callable[[Frame], None] | None) -> None:
+        """From now on every frame that the daemon makes, with all it lets us see, is handed over as it arrives.
+
+        What :meth:`latest` gives stays at its interval. None: no more.
+        """
+        self._taker = taker
+        if self._channel is not None:
+            self._channel.keep_all_frames(taker is not None)
+        self._subscribe(True)
+
     def set_interval(self, ticks: int) -> None:
         """A frame every so many ticks from now on."""
+        before = self._wanted()
         self._ticks = ticks
-        self._subscribe(self._awaits_first or self._first is not None)
+        if self._wanted() != before:
+            self._subscribe(self._awaits_first or self._first is not None)
 
     def set_sections(self, sections: Sequence[str]) -> None:
         """Frames of these sections from now on."""
         if self._sections is None or set(sections) != set(self._sections):
+            if self._taker is not None:
+                # what has arrived of the subscription that may end now is to be handed over
+                self.receive()
+            before = self._wanted()
             self._sections = sections
-            self._subscribe(True)
+            if self._wanted() != before:
+                self._subscribe(True)
+
+    def _wanted(self) -> tuple[int, Sequence[str] | None]:
+        """The interval and the sections to subscribe to."""
+        if self._taker is None:
+            return self._ticks, self._sections
+        # all but this one come unasked
+        return 1, tuple(SECTIONS) if self._sections is not None and THREADS.name in self._sections else None
 
     def set_paused(self, paused: bool) -> None:
         """Frames come all the same."""
@@ -88,11 +115,11 @@ class LiveSource:
     def _subscribe(self, other_sections: bool) -> None:
         if self._channel is not None:
             try:
-                self._channel.subscribe(self._ticks, self._sections)
+                self._channel.subscribe(*self._wanted())
             except DaemonUnreachable as error:
                 self._lost(error)
             else:
-                self._first, self._awaits_first = None, other_sections
+                self._first, self._awaits_first = None, other_sections and self._pair is not None
 
     def ask(self, method: str, arguments: Arguments, done: Callable[[Wire | RequestFailed], None]) -> None:
         """Asks the daemon."""
@@ -123,6 +150,10 @@ class LiveSource:
         frames = [] if self._channel is None else self._channel.frames()
         before = self._pair
         for frame in frames:
+            if self._taker is not None:
+                self._taker(frame)
+                if not self._is_due(frame):
+                    continue
             if self._pair is None:
                 self._pair = Pair(None, frame)
             elif self._awaits_first:
@@ -136,6 +167,13 @@ class LiveSource:
         if frames:
             self._retry_seconds = _RETRY_SECONDS[0]
         return self._pair is not before
+
+    def _is_due(self, frame: Frame) -> bool:
+        """Of all frames those that the daemon would send at the interval that was asked for."""
+        if self._pair is None or self._pair.previous is None or self._awaits_first or self._first is not None:
+            return True
+        before = self._pair.current
+        return frame.seq < before.seq or frame.seq // self._ticks > before.seq // self._ticks
 
     def _lost(self, error: DaemonUnreachable) -> None:
         if self._channel is not None:

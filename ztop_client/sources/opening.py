@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ztop_client.daemon import Daemon
 from ztop_client.locate import locate
 from ztop_client.sources.live import LiveSource
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A source, the daemon's interval, and every how many of its ticks a frame comes."""
+    """A source, its daemon, the daemon's interval, and every how many of its ticks a frame comes."""
 
     source: LiveSource
+    daemon: Daemon
     tick_ns: int
     ticks: int
 
@@ -37,4 +39,4 @@ def open_source(
     ticks = max(1, round(interval_seconds * 1e9 / located.tick_ns))
     source = LiveSource(located.daemon, ticks, sections)
     source.maintain()
-    return Opened(source, located.tick_ns, ticks)
+    return Opened(source, located.daemon, located.tick_ns, ticks)
