@@ -97,6 +97,14 @@ def encode_map(head: Mapping[str, Wire], name: str, parts: Mapping[str, bytes]) 
     return b"".join(pieces)
 
 
+def encode_pairs(pairs: Mapping[str, bytes]) -> bytes:
+    """The map of values that are MessagePack already."""
+    pieces = [msgpack.Packer().pack_map_header(len(pairs))]
+    for key, value in pairs.items():
+        pieces += (_pack(key), value)
+    return b"".join(pieces)
+
+
 def frame_head(frame: Frame) -> dict[str, Wire]:
     """What stands beside ``sections`` in a snapshot."""
     return {

@@ -3,12 +3,19 @@
 import os
 import re
 import socket
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgpack
 import pytest
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 PAGE = (Path(__file__).parents[2] / "protocol" / "PROTOCOL.md").read_text("utf-8")
 
@@ -88,6 +95,42 @@ def test_snapshot(client: Client) -> None:
     answer = client.call("snapshot", {"sections": ["host", "processes"]})
     assert set(answer) == FRAME == shown("`snapshot`") - set(answer["sections"])
     assert fields(answer) == FRAME | SECTION | {"host", "processes"}
+
+
+def test_asof(client: Client) -> None:
+    newest = client.call("ping")
+    answer = client.call("asof", {"time_ns": newest["time_ns"], "sections": ["host"], "previous": True})
+    assert set(answer) == FRAME | {"age_ns", "gap", "previous"}
+    assert fields(answer) == shown("`asof`") | SECTION
+    assert set(client.call("asof", {"seq": answer["seq"]})) == FRAME | {"age_ns", "gap"}
+
+
+def test_segments_read_by_the_page_alone_are_the_frames(client: Client) -> None:
+    until = time.monotonic() + 20
+    while client.call("status")["ring_frames"] < 4:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    answer = client.call("segments", {"sections": ["processes"]})
+    assert fields(answer) - {"processes"} == shown("`segments`") - {"memory"}
+    segment = answer["segments"][-1]
+    (track,) = segment["tracks"].values()
+    rows: dict[tuple[int, ...], list[Any]] = {}
+    stamps = dict(enumerate(segment["stamps"]))
+    for index, body in msgpack.unpackb(zstd.decompress(track)):
+        section = msgpack.unpackb(body, strict_map_key=False)
+        if "columns" in section:
+            rows = {tuple(row[:2]): row for row in section["rows"]}
+        else:
+            for key in section["gone"]:
+                del rows[tuple(key)]
+            for changed in section["changed"]:
+                for place, cell in zip(changed[2::2], changed[3::2], strict=True):
+                    rows[tuple(changed[:2])][place] = cell
+            for row in section["new"]:
+                rows[tuple(row[:2])] = row
+        frame = client.call("asof", {"seq": stamps[index][0], "sections": ["processes"]})
+        assert [frame["seq"], frame["time_ns"], frame["boottime_ns"]] == stamps[index]
+        assert sorted(rows.values()) == sorted(frame["sections"]["processes"]["rows"])
 
 
 def test_subscribe(client: Client) -> None:

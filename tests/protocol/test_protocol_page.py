@@ -10,7 +10,8 @@ from ztop_protocol.codec import MAX_FRAME_BYTES
 from ztop_protocol.connection import MAX_DEPTH, SERVER_LIMITS, ErrorCode
 from ztop_protocol.rates import RATES
 from ztop_protocol.schema import MAX_TEXT_BYTES, SECTIONS
-from ztopd.server import listener, methods, session
+from ztopd.history import ring
+from ztopd.server import listener, methods, past, session
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "protocol" / "PROTOCOL.md").read_text("utf-8")
@@ -58,6 +59,8 @@ def test_every_error_is_described(code: ErrorCode) -> None:
         f"| `limit` | 1 to {methods.MAX_ROWS} rows; default 20 |",
         f"more than the {methods.MAX_THREADS} that are given",
         f"at most {methods.FIRST_FRAMES_SECONDS:.0f} s",
+        f"at most {past.MAX_SEGMENTS} segments, and ends after about {past.SEGMENTS_BYTES >> 20} MiB of tracks",
+        f"the last {ring.FRAMES} frames",
         f"every how many frames, 1 to {session.MAX_TICKS}; default 1",
     ],
 )

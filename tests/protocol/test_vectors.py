@@ -26,6 +26,7 @@ from ztop_protocol.connection import (
 from ztop_protocol.frame import Frame, apply
 from ztop_protocol.rates import RATE_POSITION, rates
 from ztop_protocol.schema import SECTIONS
+from ztop_protocol.segment import SegmentReader, segment_from
 
 VECTORS = Path(__file__).parents[2] / "protocol" / "vectors"
 MESSAGES = sorted(path.stem for path in VECTORS.glob("*.msgpack"))
@@ -110,6 +111,25 @@ def test_the_delta_leads_to_the_frame_that_is_written_down() -> None:
     assert frame.cell("processes", "comm", (813, 56_000_000_000)) == "café"
     assert frame.cell("processes", "command_line", (813, 56_000_000_000)) == "/tmp/caf\udce9 -x"
     assert frame.cell("processes", "nice", (1, 10_000_000)) is None
+
+
+def test_the_answer_of_asof_is_that_frame_and_the_one_before() -> None:
+    answer = message("response-asof")
+    assert isinstance(answer, Response)
+    before, frame = frames()
+    assert FrameDecoder().frame(answer.result) == frame
+    assert FrameDecoder().frame(answer.result["previous"]) == before
+    asked = message("request-asof")
+    assert isinstance(asked, Request)
+    assert asked.arguments["time_ns"] - frame.time_ns == answer.result["age_ns"]
+
+
+def test_the_segment_holds_both_frames() -> None:
+    answer = message("response-segments")
+    assert isinstance(answer, Response)
+    (segment,) = map(segment_from, answer.result["segments"])
+    reader = SegmentReader(segment.opened())
+    assert (reader.frame(0), reader.frame(1)) == frames()
 
 
 def test_the_rates_are_those_that_are_written_down() -> None:

@@ -16,6 +16,7 @@ from ztop_protocol.codec import Malformed
 from ztop_protocol.recording_reader import StoredSegment
 from ztop_protocol.segment import EncodedFrame, SealedSegment, Segment, Stamp
 from ztop_protocol.timeline import GAP_INTERVALS, MILLISECOND_NS, Place, Timeline, milliseconds, place_at, place_up_to
+from ztopd.history.command_lines import CommandLines, remembered
 from ztopd.history.ring import Ring
 
 Kept: TypeAlias = Segment | SealedSegment | StoredSegment
@@ -62,9 +63,12 @@ class Damaged(Exception):
 class History:
     """Ring and store. All of it belongs to the event loop's thread, but for the work that :meth:`read` is given."""
 
-    def __init__(self, ring: Ring, store: Store | None = None) -> None:
+    def __init__(
+        self, ring: Ring, store: Store | None = None, command_lines: CommandLines = CommandLines.FULL
+    ) -> None:
         self.ring = ring
         self.store = store
+        self._command_lines = command_lines
         self._reader = ThreadPoolExecutor(1, "history")
         self._damaged: set[StoredSegment] = set()
 
@@ -76,9 +80,10 @@ class History:
         if self.store is not None and (offset := self.store.seq_offset):
             base_seq = None if frame.base_seq is None else frame.base_seq + offset
             frame = replace(frame, seq=frame.seq + offset, base_seq=base_seq)
-        self.ring.take(frame)
+        kept = remembered(frame, self._command_lines)
+        self.ring.take(kept)
         if self.store is not None:
-            self.store.take(frame)
+            self.store.take(kept)
         return frame
 
     @property
@@ -168,6 +173,10 @@ class History:
     async def opened(self, piece: Kept, names: Collection[str] | None = None) -> Segment:
         """The segment with the tracks of these sections, or all. Raises :exc:`Damaged`."""
         return await self.read(piece, lambda piece: piece.opened(names))
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Does what takes long of what was read, in the thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, work)
 
     def _pieces(self) -> list[Kept]:
         stored = [] if self.store is None else filter(self._told_by_store(), self.store.timeline)

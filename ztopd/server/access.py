@@ -104,6 +104,18 @@ def rows_of(name: str, section: Section, uid: int) -> Section:
     return Section(section.sampled_boottime_ns, rows)
 
 
+def visible(view: View, name: str, section: Section, hides: bool) -> Section | None:
+    """What a view may see of a section; None where it may see nothing."""
+    match view.access(name, hides):
+        case Access.ALL:
+            return section
+        case Access.OWN:
+            assert view.uid is not None
+            return rows_of(name, section, view.uid)
+        case Access.NOTHING:
+            return None
+
+
 def owner(owner_uid: Cell) -> int:
     """The uid in a cell ``owner_uid``; absent means root."""
     return owner_uid if isinstance(owner_uid, int) else 0

@@ -8,10 +8,12 @@ from typing import Protocol
 
 from ztop_protocol.segment import EncodedFrame
 from ztopd.history import ring
+from ztopd.history.command_lines import CommandLines
 from ztopd.history.history import History, Store
 from ztopd.history.ring import Ring
 from ztopd.server.latest import Latest
 from ztopd.server.published import Published
+from ztopd.server.seen import SeenSegments
 from ztopd.server.turns import Turns
 
 
@@ -28,6 +30,8 @@ class Settings:
     """A byte written here, and the sampler reads the threads of all processes for a few seconds."""
     ring_frames: int = ring.FRAMES
     ring_size_bytes: int = ring.SIZE_BYTES
+    command_lines: CommandLines = CommandLines.FULL
+    """How much of them is remembered."""
 
 
 @dataclass(slots=True)
@@ -60,6 +64,7 @@ class Hub:
     threads_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One reading of threads at a time: they share the interpreter with everybody else."""
     history: History = field(init=False)
+    seen_segments: SeenSegments = field(default_factory=SeenSegments)
     history_turns: Turns = field(default_factory=Turns)
     """One question about the past at a time for each user."""
     _has_frame: asyncio.Event = field(default_factory=asyncio.Event)
@@ -68,7 +73,8 @@ class Hub:
     def __post_init__(self) -> None:
         self.published = Published(self.latest)
         self.history = History(
-            Ring(self.settings.interval_ns, self.settings.ring_frames, self.settings.ring_size_bytes), self.store
+            Ring(self.settings.interval_ns, self.settings.ring_frames, self.settings.ring_size_bytes),
+            *(self.store, self.settings.command_lines),
         )
 
     def take(self, message: EncodedFrame) -> None:

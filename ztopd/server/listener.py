@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from ztop_protocol.connection import SERVER_LIMITS, Connection, ProtocolViolation, Request
 from ztopd.server.access import Peer, peer_of, view_of
+from ztopd.server.client import Client
 from ztopd.server.hub import Hub
-from ztopd.server.methods import Client
 from ztopd.server.session import Session
 
 MAX_CONNECTIONS = 256

@@ -1,16 +1,13 @@
-"""The methods that need nothing but the newest frames: a request's arguments in, the packed result out."""
+"""The methods, first of all those about the newest frames; :mod:`ztopd.server.past` has those about the others."""
 
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
-
-import msgpack
 
 from ztop_protocol import processes
-from ztop_protocol.codec import Wire, encode_map, encode_table
+from ztop_protocol.codec import Wire, encode_map, encode_table, frame_head
 from ztop_protocol.connection import PROTOCOL_VERSION, Arguments, ErrorCode
 from ztop_protocol.frame import Cell, Row
 from ztop_protocol.schema import SCHEMA_VERSION, SECTIONS, THREADS, Visibility
@@ -18,8 +15,11 @@ from ztop_protocol.segment import EncodedFrame
 from ztop_protocol.version import VERSION
 from ztopd.collectors.threads import NoSuchProcess, read_threads
 from ztopd.server import arguments as read
-from ztopd.server.access import HIDEABLE, Peer, View, owner
-from ztopd.server.hub import Hub, rss_bytes
+from ztopd.server import past
+from ztopd.server.access import HIDEABLE, owner
+from ztopd.server.client import FRAME_SECTIONS, Client, Method, pack
+from ztopd.server.hub import rss_bytes
+from ztopd.server.published import JOINED_SECTIONS
 
 MAX_ROWS = 1000
 """The most that ``top`` answers with."""
@@ -27,28 +27,7 @@ MAX_THREADS = 4096
 FIRST_FRAMES_SECONDS = 2.0
 """How long a request waits for the first frame, or ``top`` for the second one."""
 
-FRAME_SECTIONS: tuple[str, ...] = tuple(name for name in SECTIONS if name != "threads")
-"""The sections that frames have always; the threads of all processes are in them while somebody subscribes to it."""
-
 _PID, _START, _OWNER = (THREADS.position[name] for name in ("tid", "start_boottime_ns", "owner_uid"))
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Who asks, and what may be seen by it."""
-
-    hub: Hub
-    peer: Peer
-    view: View
-
-
-Method: TypeAlias = Callable[[Client, Arguments], Awaitable[bytes]]
-
-
-def pack(value: Wire) -> bytes:
-    """A result made of plain values."""
-    packed: bytes = msgpack.packb(value)
-    return packed
 
 
 async def hello(client: Client, _: Arguments) -> bytes:
@@ -95,6 +74,7 @@ async def status(client: Client, _: Arguments) -> bytes:
             "protocol_violations": statistics.protocol_violations,
             "start_time_ns": hub.start_time_ns,
             "rss_bytes": rss_bytes(),
+            **past.remembered(hub.history),
         }
     )
 
@@ -116,27 +96,59 @@ async def snapshot(client: Client, arguments: Arguments) -> bytes:
     return client.hub.published.encode_frame(client.view, newest.seq, names)
 
 
+@dataclass(frozen=True, slots=True)
+class _Top:
+    """What ``top`` is asked for."""
+
+    order: processes.Order
+    limit: int
+    accepts: Callable[[Row], bool] | None
+    columns: tuple[str, ...]
+
+    @classmethod
+    def of(cls, arguments: Arguments) -> "_Top":
+        column = read.text(arguments, "sort", processes.Order().column)
+        try:
+            natural = processes.natural_order(column)
+        except processes.UnknownColumn as error:
+            raise read.bad(f"sort: {_sentence(error)}") from None
+        order = processes.Order(column, read.flag(arguments, "descending", natural.descending))
+        limit = read.integer(arguments, "limit", 20, 1, MAX_ROWS)
+        accepts = _filter(arguments.get("filter"))
+        asked = read.names(arguments, "columns", processes.POSITION, processes.COLUMNS)
+        return cls(order, limit, accepts, tuple(dict.fromkeys(("pid", "start_boottime_ns", *asked))))
+
+    def table(self, rows: Iterable[Row], sampled_boottime_ns: int) -> bytes:
+        """The section of the answer, of joined rows."""
+        chosen = self.order.sorted(rows if self.accepts is None else filter(self.accepts, rows))[: self.limit]
+        if self.columns != processes.COLUMNS:
+            places = [processes.POSITION[name] for name in self.columns]
+            chosen = [tuple(row[place] for place in places) for row in chosen]
+        return encode_table(self.columns, sampled_boottime_ns, chosen)
+
+
 async def top(client: Client, arguments: Arguments) -> bytes:
-    """The processes with their rates: filtered, sorted, limited, in the columns asked for."""
-    column = read.text(arguments, "sort", processes.Order().column)
-    try:
-        natural = processes.natural_order(column)
-    except processes.UnknownColumn as error:
-        raise read.bad(f"sort: {_sentence(error)}") from None
-    order = processes.Order(column, read.flag(arguments, "descending", natural.descending))
-    limit = read.integer(arguments, "limit", 20, 1, MAX_ROWS)
-    accepts = _filter(arguments.get("filter"))
-    asked = read.names(arguments, "columns", processes.POSITION, processes.COLUMNS)
-    columns = tuple(dict.fromkeys(("pid", "start_boottime_ns", *asked)))
+    """The processes with their rates: filtered, sorted, limited, in the columns asked for; now, or at a moment."""
+    asked = _Top.of(arguments)
+    if (when := past.When.maybe_of(arguments)) is not None:
+        return await _top_then(client, asked, when)
     newest = await _newest(client, with_previous=True)
     rows = client.hub.published.processes(client.view).values()
-    chosen = order.sorted(rows if accepts is None else filter(accepts, rows))[:limit]
-    if columns != processes.COLUMNS:
-        places = [processes.POSITION[name] for name in columns]
-        chosen = [tuple(row[place] for place in places) for row in chosen]
     sampled = client.hub.latest.section("processes", newest.seq)
-    table = encode_table(columns, newest.boottime_ns if sampled is None else sampled.sampled_boottime_ns, chosen)
+    table = asked.table(rows, newest.boottime_ns if sampled is None else sampled.sampled_boottime_ns)
     return encode_map(_head(newest), "sections", {"processes": table})
+
+
+async def _top_then(client: Client, asked: _Top, when: "past.When") -> bytes:
+    def table(seen: past.Seen) -> bytes:
+        frame, sampled = seen.frame, seen.frame.sections.get("processes")
+        rows = processes.joined(seen.previous, frame).values()
+        return asked.table(rows, frame.boottime_ns if sampled is None else sampled.sampled_boottime_ns)
+
+    async with client.hub.history_turns.of(client.peer.uid):
+        seen = await past.seen(client, when, JOINED_SECTIONS, with_previous=True)
+        made = await client.hub.history.aside(lambda: table(seen))
+    return encode_map({**frame_head(seen.frame), **seen.distance()}, "sections", {"processes": made})
 
 
 def _filter(wanted: Wire) -> Callable[[Row], bool] | None:
@@ -226,5 +238,7 @@ METHODS: dict[str, Method] = {
     "snapshot": snapshot,
     "top": top,
     "threads": threads,
+    "asof": past.asof,
+    "segments": past.segments,
 }
 """``subscribe`` and ``unsubscribe`` are the session's own."""

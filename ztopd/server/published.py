@@ -8,10 +8,11 @@ from ztop_protocol.frame import Delta, Frame, Key, Row, Section, SectionDelta, d
 from ztop_protocol.processes import joined
 from ztop_protocol.schema import SECTIONS
 from ztop_protocol.segment import EncodedFrame
-from ztopd.server.access import HIDEABLE, Access, View, hides_processes, rows_of
+from ztopd.server.access import HIDEABLE, Access, View, hides_processes, visible
 from ztopd.server.latest import Latest
 
-_JOINED_SECTIONS = ("processes", "process_io", "process_executables", "memory")
+JOINED_SECTIONS = ("processes", "process_io", "process_executables", "memory")
+"""What :func:`ztop_protocol.processes.joined` joins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ class Published:
         """The sections that the view may see, its rows only."""
         frame = self._latest.frame(seq, names)
         hides = self._hides_from(view, names, seq)
-        sections = {name: cut for name, section in frame.sections.items() if (cut := _cut(view, name, section, hides))}
+        sections = {
+            name: cut for name, section in frame.sections.items() if (cut := visible(view, name, section, hides))
+        }
         return Frame(frame.seq, frame.time_ns, frame.boottime_ns, frame.boot_id, sections)
 
     def processes(self, view: View) -> dict[Key, Row]:
@@ -58,8 +61,8 @@ class Published:
         if made is None:
             newest, previous = self._latest.newest, self._latest.previous
             assert newest is not None
-            before = None if previous is None else self.frame(view, previous.seq, _JOINED_SECTIONS)
-            made = self._joined[view] = joined(before, self.frame(view, newest.seq, _JOINED_SECTIONS))
+            before = None if previous is None else self.frame(view, previous.seq, JOINED_SECTIONS)
+            made = self._joined[view] = joined(before, self.frame(view, newest.seq, JOINED_SECTIONS))
         return made
 
     def encode_frame(
@@ -83,7 +86,7 @@ class Published:
         if view.access(name, hides) is Access.ALL and (lying := self._latest.encoded(name, seq)) is not None:
             return lying
         section = self._latest.section(name, seq)
-        cut = None if section is None else _cut(view, name, section, hides)
+        cut = None if section is None else visible(view, name, section, hides)
         return None if cut is None else encode_section(name, cut)
 
     def base(self, view: View, names: tuple[str, ...], seq: int, *, whole: bool) -> Base:
@@ -129,8 +132,8 @@ class Published:
         before, now = view.access(name, base.hides_processes), view.access(name, hides)
         if old is new and before is now:
             return b""
-        old_cut = None if old is None else _cut(view, name, old, base.hides_processes)
-        new_cut = None if new is None else _cut(view, name, new, hides)
+        old_cut = None if old is None else visible(view, name, old, base.hides_processes)
+        new_cut = None if new is None else visible(view, name, new, hides)
         if new_cut is None:
             return b"" if old_cut is None else None
         change: SectionDelta | Section = new_cut
@@ -141,17 +144,6 @@ class Published:
     def _hides_from(self, view: View, names: tuple[str, ...], seq: int) -> bool:
         """Decodes the host's row only for whom it matters."""
         return not view.sees_all and not HIDEABLE.isdisjoint(names) and self.hides_processes(seq)
-
-
-def _cut(view: View, name: str, section: Section, hides: bool) -> Section | None:
-    match view.access(name, hides):
-        case Access.ALL:
-            return section
-        case Access.OWN:
-            assert view.uid is not None
-            return rows_of(name, section, view.uid)
-        case Access.NOTHING:
-            return None
 
 
 def _undressed(message: EncodedFrame) -> Frame:

@@ -16,7 +16,8 @@ from ztop_protocol.connection import (
 )
 from ztop_protocol.schema import SECTIONS
 from ztopd.server import arguments as read
-from ztopd.server.methods import FRAME_SECTIONS, METHODS, Client, pack
+from ztopd.server.client import FRAME_SECTIONS, Client, pack
+from ztopd.server.methods import METHODS
 from ztopd.server.published import Base
 
 MAX_SUBSCRIPTIONS = 8

@@ -13,8 +13,8 @@ from ztop_protocol.frame import Cell, Frame, Key, Row, Section, apply, diff
 from ztop_protocol.schema import SECTIONS
 from ztop_protocol.segment import EncodedFrame
 from ztopd.server.access import Peer, View
+from ztopd.server.client import Client
 from ztopd.server.hub import Hub, Settings
-from ztopd.server.methods import Client
 from ztopd.server.session import Session
 
 SECOND = 10**9
@@ -174,6 +174,7 @@ def connect(hub: Hub) -> Iterator[Callable[..., FakeClient]]:
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests do not wait for frames that no test sends."""
     monkeypatch.setattr("ztopd.server.methods.FIRST_FRAMES_SECONDS", 0.0)
+    monkeypatch.setattr("ztopd.server.past.FIRST_FRAME_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="session")
