@@ -137,7 +137,12 @@ def ours(folder: Path) -> list[Monitor]:
     environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'protocol'}", "XDG_CONFIG_HOME": str(folder / "config")}
     path = str(folder / "ztopd.sock")
     return [
-        Monitor("ztopd", [sys.executable, "-P", "-m", "ztopd", "--socket", path], environment, in_terminal=False),
+        Monitor(
+            "ztopd",
+            [sys.executable, "-P", "-m", "ztopd", "--socket", path, "--store", str(folder / "store")],
+            environment,
+            in_terminal=False,
+        ),
         Monitor("ztop", [sys.executable, "-P", "-m", "ztop_client", "--socket", path], environment),
     ]
 

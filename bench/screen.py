@@ -247,7 +247,7 @@ def start() -> None:
             arguments: list[str] = []
             if name == "running daemon":
                 daemon = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "ztopd", "--socket", f"{path}/socket"],
+                    [sys.executable, "-P", "-m", "ztopd", "--socket", f"{path}/socket", "--store", "off"],
                     env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/protocol"},
                     stderr=subprocess.DEVNULL,
                 )

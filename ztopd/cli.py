@@ -16,12 +16,14 @@ from ztop_protocol.version import VERSION
 from ztopd.collectors.source import Roots
 from ztopd.configuration import (
     DEFAULT_FILE,
+    STORE_OFF,
     Configuration,
     ConfigurationError,
     check_interval,
     read_configuration,
 )
 from ztopd.socket_path import SYSTEM_SOCKET, ListeningSocket, SocketRefused, default_path
+from ztopd.store_path import SYSTEM_DIRECTORY
 
 _EXIT_STATUS = """\
 exit status:
@@ -51,6 +53,12 @@ def _parser() -> _Parser:
         help=f"where to listen (root: {SYSTEM_SOCKET}; else $XDG_RUNTIME_DIR/ztop/ztopd.sock)",
     )
     parser.add_argument("--interval", metavar="SECONDS", type=_seconds, help="between frames, 0.1 to 60 (1)")
+    parser.add_argument(
+        "--store",
+        metavar="DIR|off",
+        type=_store,
+        help=f"where to keep the timeline (root: {SYSTEM_DIRECTORY}; else ~/.local/state/ztop)",
+    )
     parser.add_argument("--config", metavar="FILE", help=f"a TOML file ({DEFAULT_FILE} if it is there)")
     parser.add_argument("--check", action="store_true", help="say what every source gives here and how to get the rest")
     parser.add_argument("--json", action="store_true", help="with --check: as JSON")
@@ -74,6 +82,12 @@ def _seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(f"a number of seconds was expected, not {text!a}") from None
 
 
+def _store(path: str) -> str:
+    if not path or "\0" in path:
+        raise argparse.ArgumentTypeError(f"a directory or {STORE_OFF} was expected, not {path!a}")
+    return path if path == STORE_OFF else os.path.abspath(path)
+
+
 def _folder(path: str) -> str:
     if not os.path.isdir(path):
         raise argparse.ArgumentTypeError(f"{path!a} is no directory")
@@ -85,11 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     if options.json and not options.check:
         return _wrong("--json goes with --check")
-    if options.private_fd is not None and (options.socket is not None or options.check):
-        return _wrong("--private-fd goes with neither --socket nor --check")
-    roots = Roots(options.proc, options.sys)
-    if options.check:
-        return _check(roots, as_json=options.json)
+    if options.private_fd is not None and (options.socket is not None or options.store is not None or options.check):
+        return _wrong("--private-fd goes with none of --socket, --store and --check")
     try:
         configuration = _configuration(options.config, is_private=options.private_fd is not None)
     except ConfigurationError as error:
@@ -98,7 +109,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         configuration = replace(configuration, interval_seconds=options.interval)
     if options.socket is not None:
         configuration = replace(configuration, socket=options.socket)
-    configuration = replace(configuration, roots=roots)
+    if options.store is not None:
+        configuration = replace(configuration, history=replace(configuration.history, store=options.store))
+    configuration = replace(configuration, roots=Roots(options.proc, options.sys))
+    if options.check:
+        return _check(configuration, as_json=options.json)
     logging.basicConfig(format="ztopd: %(levelname)s: %(message)s")
     return _run(configuration, options.private_fd)
 
@@ -145,10 +160,10 @@ def _run(configuration: Configuration, private_fd: int | None) -> int:
         listening.close()
 
 
-def _check(roots: Roots, *, as_json: bool) -> int:
+def _check(configuration: Configuration, *, as_json: bool) -> int:
     from ztopd.sampler.check import check
 
-    rows = check(roots)
+    rows = check(configuration)
     schema = SECTIONS["sources"]
     if as_json:
         _print(json.dumps([dict(zip(schema.names, row, strict=True)) for row in rows], indent=2))

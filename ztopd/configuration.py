@@ -1,22 +1,41 @@
 """What a person may set: the file /etc/ztop/ztopd.toml and the options over it."""
 
+import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from ztopd.collectors.source import Roots
+from ztopd.history.command_lines import CommandLines
 
 DEFAULT_FILE = "/etc/ztop/ztopd.toml"
 MIN_INTERVAL_SECONDS = 0.1
 MAX_INTERVAL_SECONDS = 60.0
 DEFAULT_INTERVAL_SECONDS = 1.0
 
+STORE_OFF = "off"
+MEBIBYTE = 1 << 20
+
 _T = TypeVar("_T")
+_N = TypeVar("_N", int, float)
 
 
 class ConfigurationError(ValueError):
     """What a person wrote is wrong; the sentence names where."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryConfiguration:
+    """What is remembered: the table ``history``."""
+
+    store: str | None = None
+    """The directory to keep it in, or ``off``; None: the usual place."""
+    age_days: float = 7.0
+    size_mebibytes: int = 512
+    ring_frames: int = 1800
+    ring_mebibytes: int = 64
+    command_lines: CommandLines = CommandLines.FULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +47,7 @@ class Configuration:
     interval_seconds: float = DEFAULT_INTERVAL_SECONDS
     group: str | None = None
     """Members of this group see every process's I/O, executable and counters, as root does."""
+    history: HistoryConfiguration = HistoryConfiguration()
     roots: Roots = field(default_factory=Roots)
     """Set by the options --proc and --sys; the file has no such keys."""
 
@@ -54,16 +74,52 @@ def read_configuration(path: str) -> Configuration:
 def parse_configuration(text: str) -> Configuration:
     """The settings in TOML. Raises :exc:`ConfigurationError`, or tomllib's own error."""
     table = tomllib.loads(text)
-    known = ("socket", "interval_seconds", "group")
-    for key in table:
-        if key not in known:
-            raise ConfigurationError(f"unknown key {key!a}; the keys are {', '.join(known)}")
+    _check_keys(table, ("socket", "interval_seconds", "group", "history"))
     interval = _value(table, "interval_seconds", (int, float), "a number")
     try:
         seconds = DEFAULT_INTERVAL_SECONDS if interval is None else check_interval(float(interval))
     except ConfigurationError as error:
         raise ConfigurationError(f"interval_seconds: {error}") from None
-    return Configuration(_text(table, "socket"), seconds, _text(table, "group"))
+    of_history = _value(table, "history", (dict,), "a table") or {}
+    try:
+        history = _history(of_history)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"history: {error}") from None
+    return Configuration(_text(table, "socket"), seconds, _text(table, "group"), history)
+
+
+def _check_keys(table: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in table:
+        if key not in known:
+            raise ConfigurationError(f"unknown key {key!a}; the keys are {', '.join(known)}")
+
+
+def _history(table: Mapping[str, Any]) -> HistoryConfiguration:
+    _check_keys(table, [one.name for one in fields(HistoryConfiguration)])
+    usual = HistoryConfiguration()
+    store, lines = _text(table, "store"), _text(table, "command_lines") or str(usual.command_lines)
+    if store is not None and store != STORE_OFF and not os.path.isabs(store):
+        raise ConfigurationError(f"store: an absolute path or {STORE_OFF!r} was expected, not {store!a}")
+    if lines not in list(CommandLines):
+        raise ConfigurationError(f"command_lines: {', '.join(CommandLines)} may stand there, not {lines!a}")
+    return HistoryConfiguration(
+        store,
+        _number(table, "age_days", usual.age_days, (int, float), 0.01, 3660),
+        _number(table, "size_mebibytes", usual.size_mebibytes, (int,), 16, MEBIBYTE),
+        # fewer, and what the store has not completed yet would be in neither
+        _number(table, "ring_frames", usual.ring_frames, (int,), 600, 86_400),
+        _number(table, "ring_mebibytes", usual.ring_mebibytes, (int,), 32, 4096),
+        CommandLines(lines),
+    )
+
+
+def _number(table: Mapping[str, Any], key: str, usual: _N, types: tuple[type[_N], ...], least: float, most: int) -> _N:
+    value = _value(table, key, types, "a number" if float in types else "a whole number")
+    if value is None:
+        return usual
+    if not least <= value <= most:
+        raise ConfigurationError(f"{key}: {least:g} to {most} may stand there, not {value:g}")
+    return value
 
 
 def _text(table: Mapping[str, Any], key: str) -> str | None:

@@ -42,6 +42,7 @@ class Daemon:
         command = [
             *(*before, sys.executable, "-P", "-W", "error", "-m", "ztopd", "--config", os.devnull),
             *("--socket", str(path), "--interval", f"{interval:g}", *arguments),
+            *(() if "--store" in arguments else ("--store", "off")),
         ]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self._errors: str | None = None

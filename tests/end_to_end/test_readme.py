@@ -100,7 +100,8 @@ def test_a_daemon_of_ones_own_and_its_screen(folder: Path) -> None:
     path = start[start.index("--socket") + 1]
     assert path == show[show.index("--socket") + 1]
     here = str(folder / "my.sock")
-    with subprocess.Popen(run_as_installed([part.replace(path, here) for part in start])) as daemon:
+    environment = os.environ | {"STATE_DIRECTORY": str(folder / "state")}
+    with subprocess.Popen(run_as_installed([part.replace(path, here) for part in start]), env=environment) as daemon:
         try:
             deadline = time.monotonic() + 20
             while not os.path.exists(here):

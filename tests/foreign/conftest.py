@@ -22,7 +22,7 @@ def daemon_socket() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="ztop-") as folder:
         path = f"{folder}/ztopd.sock"
         environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/protocol"}
-        command = [sys.executable, "-P", "-m", "ztopd", "--socket", path, "--interval", "0.2"]
+        command = [sys.executable, "-P", "-m", "ztopd", "--socket", path, "--interval", "0.2", "--store", "off"]
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         try:
             _wait(path, process)

@@ -32,6 +32,7 @@ BUSY = "import sys\nsys.stdout.write('r'); sys.stdout.flush()\nwhile True: pass"
 
 def start_daemon(path: Path, interval: float = 0.25) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-P", "-m", "ztopd", "--socket", str(path), "--interval", str(interval)]
+    command += ["--store", "off"]
     daemon = subprocess.Popen(command, cwd=path.parent)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:

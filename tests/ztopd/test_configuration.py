@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from ztopd.configuration import Configuration, ConfigurationError, parse_configuration, read_configuration
+from ztopd.configuration import (
+    Configuration,
+    ConfigurationError,
+    HistoryConfiguration,
+    parse_configuration,
+    read_configuration,
+)
+from ztopd.history.command_lines import CommandLines
 
 
 def test_an_empty_file_is_the_defaults() -> None:
@@ -14,14 +21,37 @@ def test_an_empty_file_is_the_defaults() -> None:
 def test_every_key() -> None:
     text = 'socket = "/tmp/a.sock"\ninterval_seconds = 2\ngroup = "adm"\n'
     assert parse_configuration(text) == Configuration("/tmp/a.sock", 2.0, "adm")
+    text += (
+        '[history]\nstore = "/var/lib/z"\nage_days = 2.5\nsize_mebibytes = 100\nring_frames = 900\n'
+        'ring_mebibytes = 32\ncommand_lines = "name"\n'
+    )
+    history = HistoryConfiguration("/var/lib/z", 2.5, 100, 900, 32, CommandLines.NAME)
+    assert parse_configuration(text) == Configuration("/tmp/a.sock", 2.0, "adm", history)
+    assert parse_configuration('[history]\nstore = "off"').history == HistoryConfiguration("off")
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("intervall = 1", "unknown key 'intervall'; the keys are socket, interval_seconds, group"),
-        ('"\\u001b" = 1', r"unknown key '\x1b'; the keys are socket, interval_seconds, group"),
-        ("[history]\nframes = 5", "unknown key 'history'; the keys are socket, interval_seconds, group"),
+        ("intervall = 1", "unknown key 'intervall'; the keys are socket, interval_seconds, group, history"),
+        ('"\\u001b" = 1', r"unknown key '\x1b'; the keys are socket, interval_seconds, group, history"),
+        (
+            "[history]\nframes = 5",
+            "history: unknown key 'frames'; the keys are store, age_days, size_mebibytes, ring_frames, ring_mebibytes,"
+            " command_lines",
+        ),
+        ("history = 5", "history: a table was expected, not 5"),
+        ("[history]\nstore = 'a'", "history: store: an absolute path or 'off' was expected, not 'a'"),
+        ("[history]\nage_days = 0", "history: age_days: 0.01 to 3660 may stand there, not 0"),
+        ("[history]\nage_days = nan", "history: age_days: 0.01 to 3660 may stand there, not nan"),
+        ("[history]\nsize_mebibytes = 1.5", "history: size_mebibytes: a whole number was expected, not 1.5"),
+        ("[history]\nsize_mebibytes = 15", "history: size_mebibytes: 16 to 1048576 may stand there, not 15"),
+        ("[history]\nring_frames = 60", "history: ring_frames: 600 to 86400 may stand there, not 60"),
+        ("[history]\nring_mebibytes = 1", "history: ring_mebibytes: 32 to 4096 may stand there, not 1"),
+        (
+            "[history]\ncommand_lines = 'some'",
+            "history: command_lines: full, name, off may stand there, not 'some'",
+        ),
         ("interval_seconds = '1'", "interval_seconds: a number was expected, not '1'"),
         ("interval_seconds = true", "interval_seconds: a number was expected, not True"),
         ("interval_seconds = 0.05", "interval_seconds: the interval must be from 0.1 to 60 seconds, not 0.05"),

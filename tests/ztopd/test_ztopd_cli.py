@@ -62,6 +62,14 @@ def test_options_come_before_the_file_and_the_file_before_the_defaults(
         (Configuration(there, 0.5), there, None),
         (Configuration(there, 7.0), there, None),
     ]
+    runs.clear()
+    other.write_text("[history]\nstore = '/var/tmp/a'\nage_days = 3\n")
+    assert status_of("--config", str(other), "--socket", there) == 0
+    assert status_of("--config", str(other), "--socket", there, "--store", "off") == 0
+    assert status_of("--config", str(other), "--socket", there, "--store", f"{tmp_path}/x/../b") == 0
+    kept = [run[0].history for run in runs]
+    assert [one.store for one in kept] == ["/var/tmp/a", "off", f"{tmp_path}/b"]
+    assert {one.age_days for one in kept} == {3}
     assert not os.path.exists(here), "the socket is removed at the end"
 
 
@@ -82,7 +90,7 @@ def test_the_kernel_may_be_mounted_elsewhere(
     monkeypatch.chdir(tmp_path)
     assert status_of("--socket", str(tmp_path / "a.sock"), "--proc", "proc/", "--sys", str(sys_)) == 0
     checked: list[Any] = []
-    monkeypatch.setattr(ztopd.sampler.check, "check", lambda roots: checked.append(roots) or [])
+    monkeypatch.setattr(ztopd.sampler.check, "check", lambda configuration: checked.append(configuration.roots) or [])
     assert status_of("--check", "--proc", str(proc)) == 0
     assert runs[0][0].roots == Roots(str(proc), str(sys_))
     assert checked == [Roots(str(proc), "/sys")]
@@ -98,6 +106,8 @@ def test_the_kernel_may_be_mounted_elsewhere(
         (["--intervall", "1"], "--intervall"),
         (["more"], "more"),
         (["--json"], "--json goes with --check"),
+        (["--store", ""], "a directory or off was expected, not ''"),
+        (["--private-fd", "5", "--store", "off"], "--private-fd goes with"),
         (["--private-fd", "5", "--check"], "--private-fd goes with"),
         (["--private-fd", "987654"], "987654 is no open descriptor"),
         (["--proc", "/nonexistent\n"], r"'/nonexistent\n' is no directory"),
@@ -159,7 +169,7 @@ def source(name: str, state: str, reason: str | None = None, fix: str | None = N
 
 def test_check_prints_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [source("cpus", "ok"), source("sensors", "absent", "no hwmon\x1b]52;c\x07 \udcff", "modprobe x")]
-    monkeypatch.setattr(ztopd.sampler.check, "check", lambda roots: rows)
+    monkeypatch.setattr(ztopd.sampler.check, "check", lambda configuration: rows)
     assert status_of("--check") == 0
     header, cpus, sensors = capsys.readouterr().out.splitlines()
     assert header.split() == ["SOURCE", "STATE", "REASON", "FIX"]
@@ -171,7 +181,7 @@ def test_check_prints_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 def test_check_prints_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [source("disks", "degraded", "why\x1b\udcff", "how")]
-    monkeypatch.setattr(ztopd.sampler.check, "check", lambda roots: rows)
+    monkeypatch.setattr(ztopd.sampler.check, "check", lambda configuration: rows)
     assert status_of("--check", "--json") == 1
     (disks,) = json.loads(capsys.readouterr().out)
     assert (disks["source"], disks["reason"], disks["fix"], disks["cost_ns"]) == ("disks", "why\x1b\udcff", "how", None)
@@ -182,6 +192,8 @@ class Daemon:
 
     def __init__(self, *arguments: str, **options: Any) -> None:
         command = [sys.executable, "-P", "-m", "ztopd", "--config", os.devnull, "--interval", "0.2", *arguments]
+        if "--socket" in arguments:
+            command += ["--store", "off"]
         self.process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, **options)
 
     def end(self, number: int) -> tuple[int, str]:

@@ -51,18 +51,19 @@ class Audience(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """Where the store is, and what it may hold."""
+    """Where the store is, who fills it, and what it may hold."""
 
     directory: str
+    run: str
+    """Names the sampler's life, in which frames are numbered from 1."""
     limits: Limits
 
 
 class Keeper:
     """Everything that touches the store's disk to write. Used by one thread at a time."""
 
-    def __init__(self, settings: StoreSettings, run: str, interval_ns: int, audience: Audience) -> None:
+    def __init__(self, settings: StoreSettings, interval_ns: int, audience: Audience) -> None:
         self._settings = settings
-        self._run = run
         self._interval_ns = interval_ns
         self._audience = audience
         self._lock: StoreLock | None = None
@@ -119,9 +120,9 @@ class Keeper:
     def _use(self, file: StoreFile) -> None:
         try:
             if self.seq_offset is None:
-                known = file.offset_of(self._run)
+                known = file.offset_of(self._settings.run)
                 self.seq_offset = file.last_seq if known is None else known
-            file.note_run(self._run, self.seq_offset)
+            file.note_run(self._settings.run, self.seq_offset)
             if file.writer is not None:
                 file.writer.on_sealed = self._sealed
                 self._retention = Retention(

@@ -33,7 +33,6 @@ class Store:
     def __init__(
         self,
         settings: StoreSettings,
-        run: str,
         interval_ns: int,
         *,
         call_soon: Callable[[Callable[[], None]], object],
@@ -41,8 +40,7 @@ class Store:
     ) -> None:
         """Opens it.
 
-        ``run`` names the sampler's life, in which frames are numbered from 1. ``call_soon`` has something done in the
-        event loop's thread, called from any other; there ``tell`` is called.
+        ``call_soon``, called in any thread, has something done in the event loop's; there ``tell`` is called.
         """
         self.timeline: Timeline[StoredSegment] = Timeline()
         """Its complete segments; another object when the file was opened again."""
@@ -51,7 +49,7 @@ class Store:
         self._call_soon: Callable[[Callable[[], None]], object] = _at_once
         self._tell = tell
         self._inbox = Inbox()
-        self._keeper = Keeper(settings, run, interval_ns, self)
+        self._keeper = Keeper(settings, interval_ns, self)
         self._keeper.open()
         if self._keeper.seq_offset is None:
             # what is on disk cannot be read: a number that none of it has reached, should it be there again later

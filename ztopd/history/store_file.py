@@ -77,9 +77,14 @@ def _state_of(code: int, directory: str) -> StoreState:
 
 
 def make_directory(path: str) -> None:
-    """Makes a directory that is missing. Raises :exc:`StoreUnusable` for one that is not ours alone, :exc:`OSError`."""
+    """Makes a directory that is missing. Raises as :func:`check_directory`."""
     with suppress(FileExistsError):
         os.mkdir(path, 0o700)
+    check_directory(path)
+
+
+def check_directory(path: str) -> None:
+    """Raises :exc:`StoreUnusable` for a directory that is not ours alone, :exc:`OSError`."""
     link, found = os.lstat(path), os.stat(path)
     if stat.S_ISLNK(link.st_mode) and link.st_uid not in (0, os.geteuid()):
         raise StoreUnusable(StoreState.CANNOT_OPEN, f"{path} is another user's symbolic link")

@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import resource
+import secrets
 import select
 import signal
 import socket
@@ -17,10 +18,13 @@ from ztop_protocol.frame import Frame
 from ztopd.collectors.host import read_boot_id
 from ztopd.collectors.source import Roots
 from ztopd.collectors.threads import Threads
+from ztopd.configuration import MEBIBYTE, HistoryConfiguration
+from ztopd.history.state import StoreState, problem_of
 from ztopd.sampler.collectors import make_collectors
 from ztopd.sampler.pipe import FeedPipe
 from ztopd.sampler.reader import Reader
 from ztopd.sampler.tick import Sampler
+from ztopd.store_path import store_directory
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +34,7 @@ OTHER_DESCRIPTORS = 128
 """Kept free of the process table's descriptors, for everything else."""
 SERVER_BACKOFF_S = (0.1, 5.0)
 STOP_S = 3.0
+DAY_NS = 86_400 * 10**9
 
 
 class Settings(Protocol):
@@ -40,7 +45,12 @@ class Settings(Protocol):
     @property
     def group(self) -> str | None: ...
     @property
+    def history(self) -> HistoryConfiguration: ...
+    @property
     def roots(self) -> Roots: ...
+
+
+_STORE_STATES = {ord(state.value): state for state in StoreState}
 
 
 def raise_descriptor_limit() -> int:
@@ -60,8 +70,13 @@ def raise_descriptor_limit() -> int:
 class _Server:
     """The server process and the pipe to it; started again when it dies, sooner the longer it lived."""
 
-    def __init__(self, settings: Settings, listening: socket.socket | None, private_fd: int | None) -> None:
+    def __init__(
+        self, settings: Settings, store: str | None, listening: socket.socket | None, private_fd: int | None
+    ) -> None:
         self._settings = settings
+        self._store = store
+        # frames are numbered from 1 in every run: the store tells the runs apart by this
+        self._run = secrets.token_hex(8)
         self._listening = listening
         self._private_fd = private_fd
         self._child: subprocess.Popen[bytes] | None = None
@@ -70,7 +85,7 @@ class _Server:
         self._not_before = 0.0
         self.pipe: FeedPipe | None = None
         self.wishes_fd: int | None = None
-        """Each byte that comes here says that a client wants to see the threads of all processes."""
+        """A byte that comes here: a client wants to see the threads of all processes, or how the store is."""
         self.pidfd: int | None = None
         self._newest: Frame | None = None
         """What a server that is started anew gets at once."""
@@ -91,6 +106,7 @@ class _Server:
             *("--interval-ns", str(round(self._settings.interval_seconds * 1e9)), "--sampler-pid", str(os.getpid())),
             *("--proc", self._settings.roots.proc),
             *(("--group", self._settings.group) if self._settings.group else ()),
+            *self._history_options(),
         ]
         try:
             self._child = subprocess.Popen(
@@ -113,6 +129,16 @@ class _Server:
         self._started = now
         if self._newest is not None:
             self.offer(self._newest)
+
+    def _history_options(self) -> list[str]:
+        history = self._settings.history
+        ring = ["--ring-frames", str(history.ring_frames), "--ring-bytes", str(history.ring_mebibytes * MEBIBYTE)]
+        options = [*ring, "--command-lines", str(history.command_lines)]
+        if self._store is not None:
+            options += ["--store", self._store, "--run", self._run]
+            options += ["--store-bytes", str(history.size_mebibytes * MEBIBYTE)]
+            options += ["--store-age-ns", str(round(history.age_days * DAY_NS))]
+        return options
 
     @property
     def start_due(self) -> float:
@@ -213,10 +239,13 @@ def run(settings: Settings, listening: socket.socket | None, private_fd: int | N
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     roots = settings.roots
     reader = Reader(roots.proc)
-    server = _Server(settings, listening, private_fd)
+    # a private daemon lives as long as its client
+    store = None if listening is None else store_directory(settings.history.store, os.environ)
+    server = _Server(settings, store, listening, private_fd)
     server.start_if_due(time.monotonic())
     collectors = make_collectors(roots, reader, raise_descriptor_limit())
     sampler = Sampler(collectors.every, reader, read_boot_id(roots))
+    sampler.note_store(problem_of(StoreState.OFF if store is None else StoreState.OK))
     try:
         _loop(settings, sampler, server, collectors.threads, wake_read)
     finally:
@@ -252,14 +281,23 @@ def _loop(settings: Settings, sampler: Sampler, server: _Server, threads: Thread
                 if signal.SIGTERM in numbers or signal.SIGINT in numbers:
                     return
             elif descriptor == server.wishes_fd:
-                if os.read(descriptor, 64):
-                    threads.want(round(settings.interval_seconds * 1e9))
+                if told := os.read(descriptor, 64):
+                    _hear(told, settings, sampler, threads)
                 else:
                     server.ended(time.monotonic())
             elif descriptor == server.pidfd:
                 server.ended(time.monotonic())
             elif server.pipe is not None and descriptor == server.pipe.descriptor:
                 server.flush()
+
+
+def _hear(told: bytes, settings: Settings, sampler: Sampler, threads: Threads) -> None:
+    """What the server said, a byte each: nothing that it could say does harm."""
+    for byte in told:
+        if byte == ord("t"):
+            threads.want(round(settings.interval_seconds * 1e9))
+        elif (state := _STORE_STATES.get(byte)) is not None:
+            sampler.note_store(problem_of(state))
 
 
 def _tick(sampler: Sampler, server: _Server) -> None:

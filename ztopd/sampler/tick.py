@@ -79,6 +79,10 @@ class Sampler:
         """Takes note of the CPU time of the whole last tick, the encoding and sending included."""
         self._health["sampler"].cost_ns = cost_ns
 
+    def note_store(self, problem: Problem | None) -> None:
+        """Takes note of how the store is; it has a row in ``sources`` from then on."""
+        self._health.setdefault("store", _Health()).problem = problem
+
     def note_left_out(self, sections: Sequence[str]) -> None:
         """Takes note of the sections that the last frame was sent without, because it would have been too large."""
         self._left_out = None

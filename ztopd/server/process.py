@@ -7,9 +7,16 @@ import logging
 import os
 import signal
 import socket
+from functools import partial
 from typing import BinaryIO
 
 from ztopd.feed import FeedDecoder
+from ztopd.history import ring
+from ztopd.history.command_lines import CommandLines
+from ztopd.history.keeper import StoreSettings
+from ztopd.history.retention import Limits
+from ztopd.history.state import StoreState
+from ztopd.history.store import Store
 from ztopd.privileges import drop_privileges
 from ztopd.server.hub import Hub, Settings
 from ztopd.server.listener import Listener
@@ -44,14 +51,25 @@ def _end(ended: "asyncio.Future[int]", status: int) -> None:
         ended.set_result(status)
 
 
-async def serve(settings: Settings, feed: BinaryIO, clients: socket.socket, *, is_private: bool) -> int:
+async def serve(
+    settings: Settings,
+    feed: BinaryIO,
+    clients: socket.socket,
+    *,
+    is_private: bool,
+    store_settings: StoreSettings | None = None,
+) -> int:
     """Serves until the feed ends, or the private client is gone; returns the exit status.
 
     ``clients`` is the listening socket, or the one connection to the private client.
     """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
-    hub = Hub(settings)
+    store: Store | None = None
+    if store_settings is not None:
+        tell = partial(_tell, settings.wish_fd)
+        store = Store(store_settings, settings.interval_ns, call_soon=loop.call_soon_threadsafe, tell=tell)
+    hub = Hub(settings, store)
     loop.add_signal_handler(signal.SIGTERM, _end, ended, 0)
     pipe, _ = await loop.connect_read_pipe(lambda: _Feed(hub, ended), feed)
     if is_private:
@@ -64,7 +82,23 @@ async def serve(settings: Settings, feed: BinaryIO, clients: socket.socket, *, i
     status = await ended
     pipe.close()
     await listener.close()
+    if store is not None:
+        store.close()
     return status
+
+
+def _tell(wish_fd: int | None, state: StoreState) -> None:
+    """Tells the sampler how the store is."""
+    if wish_fd is None:
+        return
+    try:
+        os.write(wish_fd, state.value)
+    except BlockingIOError:
+        # full of wishes for threads, which are many and short-lived
+        asyncio.get_running_loop().call_later(1.0, _tell, wish_fd, state)
+    except BrokenPipeError:
+        # the end of the feed will say that the sampler is gone
+        pass
 
 
 def main() -> int:
@@ -83,14 +117,27 @@ def main() -> int:
     parser.add_argument("--sampler-pid", type=int, required=True)
     parser.add_argument("--group", default="")
     parser.add_argument("--proc", default="/proc")
+    parser.add_argument("--ring-frames", type=int, default=ring.FRAMES)
+    parser.add_argument("--ring-bytes", type=int, default=ring.SIZE_BYTES)
+    parser.add_argument("--command-lines", type=CommandLines, default=CommandLines.FULL)
+    parser.add_argument("--store", help="a directory, with all of the following")
+    parser.add_argument("--run", help="names this run of the sampler")
+    parser.add_argument("--store-bytes", type=int)
+    parser.add_argument("--store-age-ns", type=int)
     options = parser.parse_args()
     if problem := drop_privileges():
         _log.warning("%s", problem)
-    settings = Settings(options.interval_ns, options.sampler_pid, _gid(options.group), options.proc, options.wish_fd)
+    settings = Settings(
+        *(options.interval_ns, options.sampler_pid, _gid(options.group), options.proc, options.wish_fd),
+        *(options.ring_frames, options.ring_bytes, options.command_lines),
+    )
+    store = None
+    if options.store is not None:
+        store = StoreSettings(options.store, options.run, Limits(options.store_age_ns, options.store_bytes))
     is_private = options.listen_fd is None
     feed = os.fdopen(options.feed_fd, "rb", buffering=0)
     with socket.socket(fileno=options.private_fd if is_private else options.listen_fd) as clients:
-        return asyncio.run(serve(settings, feed, clients, is_private=is_private))
+        return asyncio.run(serve(settings, feed, clients, is_private=is_private, store_settings=store))
 
 
 def _gid(group: str) -> int | None:

@@ -13,7 +13,8 @@ from ztop_client.channel import DaemonUnreachable
 
 def test_a_killed_server_is_back_before_the_next_tick(tmp_path: Path) -> None:
     path = str(tmp_path / "s")
-    daemon = subprocess.Popen([sys.executable, "-P", "-m", "ztopd", "--socket", path, "--interval", "60"])
+    command = [sys.executable, "-P", "-m", "ztopd", "--socket", path, "--interval", "60", "--store", "off"]
+    daemon = subprocess.Popen(command)
     try:
         before, server_pid = seen(path)
         time.sleep(0.5)
