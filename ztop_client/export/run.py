@@ -12,7 +12,6 @@ from tqdm import tqdm
 from ztop_client.export.files import ExportError, Format, TableFile, open_table
 from ztop_client.export.table import EXPORTED_SECTIONS, Exported, columns, rows
 from ztop_client.sources.source import Pair
-from ztop_protocol.frame import Frame
 
 _BATCH_ROWS = 50_000
 _SECOND_NS = 1_000_000_000
@@ -71,7 +70,6 @@ class Export:
                 raise ExportError(f"there is no section {name!a} to export; there are {', '.join(EXPORTED_SECTIONS)}")
         kind = format_of(path)
         self.frames = 0
-        self._pair: Pair | None = None
         self._tables: dict[str, _Table] = {}
         try:
             for name, place in paths(path, sections).items():
@@ -80,12 +78,11 @@ class Export:
             self._abandon()
             raise
 
-    def add(self, frame: Frame) -> None:
-        """The next frame. Raises :exc:`OSError`."""
-        self._pair = Pair(None, frame) if self._pair is None else self._pair.followed_by(frame)
+    def add(self, pair: Pair) -> None:
+        """The next frame, and what its rates are computed against. Raises :exc:`OSError`."""
         self.frames += 1
         for name, table in self._tables.items():
-            table.take(self._pair, name)
+            table.take(pair, name)
 
     def __enter__(self) -> Self:
         return self
@@ -107,20 +104,20 @@ class Export:
             table.file.abandon()
 
 
-def export(frames: Iterable[Frame], path: str, sections: Sequence[str], between: tuple[int, int] | None = None) -> int:
+def export(pairs: Iterable[Pair], path: str, sections: Sequence[str], between: tuple[int, int] | None = None) -> int:
     """Writes the frames; returns how many. ``between``: the wall times that they are of, for the progress bar.
 
-    Raises :exc:`ExportError` and :exc:`OSError`, and what ``frames`` raises.
+    Raises :exc:`ExportError` and :exc:`OSError`, and what ``pairs`` raises.
     """
     seconds = None if between is None else max(1, (between[1] - between[0]) // _SECOND_NS)
     with (
         Export(path, sections) as tables,
         tqdm(total=seconds, unit="s", desc=os.path.basename(path), disable=not sys.stderr.isatty()) as bar,
     ):
-        for frame in frames:
-            tables.add(frame)
+        for pair in pairs:
+            tables.add(pair)
             if between is not None and seconds is not None:
-                done = min((frame.time_ns - between[0]) // _SECOND_NS, seconds)
+                done = min((pair.current.time_ns - between[0]) // _SECOND_NS, seconds)
                 bar.update(max(0, done - int(bar.n)))
         if not tables.frames:
             raise ExportError("there is no frame of that time: nothing was written")

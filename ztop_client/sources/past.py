@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from ztop_client.channel import Channel, DaemonUnreachable
 from ztop_client.locate import running
-from ztop_client.moments import moment_text
+from ztop_client.moments import moment_text, parse_moment
 from ztop_client.sources.source import Pair
 from ztop_protocol.codec import FrameDecoder, Malformed, Wire
 from ztop_protocol.connection import ErrorCode, RemoteError
@@ -255,3 +256,20 @@ def open_past(replay_path: str | None, socket_path: str | None) -> RecordedPast 
     if found is None:
         raise DaemonUnreachable("no ztopd is running that could remember: start one, or name its socket with --socket")
     return RememberedPast(Channel(found.daemon.connect()), found.daemon.title)
+
+
+def asked_ns(past: Past, text: str | None, default_ns: int) -> int:
+    """A time that a person asked for, in the words of :func:`parse_moment`. The end of a recording is its present."""
+    if text is None:
+        return default_ns
+    span = past.span() if isinstance(past, RecordedPast) else None
+    return parse_moment(text, time.time_ns() if span is None else span[1])
+
+
+def note(past: Past) -> str | None:
+    """What is wrong with a recording, in one sentence."""
+    if not isinstance(past, RecordedPast) or not past.notes:
+        return None
+    notes = past.notes
+    more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
+    return f"{past.path}: {notes[0]}{more}"

@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -15,13 +15,14 @@ from tests.ztop_client.fake_source import SECOND, frame, process
 from ztop_client.export.files import ExportError, Format
 from ztop_client.export.run import Export, export, format_of, paths
 from ztop_client.export.table import EXPORTED_SECTIONS, columns
+from ztop_client.sources.source import Pair
 from ztop_protocol.frame import Frame
 from ztop_protocol.schema import SECTIONS
 
 HOSTILE = '\x1b[31mr\udcffm\n,"'
 
 
-def frames(count: int = 4) -> Iterator[Frame]:
+def machine(count: int) -> Iterator[Frame]:
     """A process that uses a quarter of a core, one that ends, one of a hostile name that begins."""
     for seq in range(1, count + 1):
         rows = [process(10, user_time_ns=seq * SECOND // 4, comm="busy")]
@@ -30,6 +31,18 @@ def frames(count: int = 4) -> Iterator[Frame]:
         if seq > 1:
             rows.append(process(30, start=(1000 + seq) * SECOND - SECOND // 2, comm=HOSTILE, swap_bytes=None))
         yield frame(seq, rows)
+
+
+def frames(count: int = 4) -> Iterator[Pair]:
+    """Each frame with the one before it."""
+    return chained(machine(count))
+
+
+def chained(made: Iterable[Frame]) -> Iterator[Pair]:
+    pair: Pair | None = None
+    for one in made:
+        pair = Pair(None, one) if pair is None else pair.followed_by(one)
+        yield pair
 
 
 class TestTypes:
@@ -100,12 +113,12 @@ class TestText:
 
     def test_a_section_that_was_not_sampled_anew_is_not_written_again(self, tmp_path: Path) -> None:
         out = tmp_path / "out.jsonl"
-        first, second = list(frames(2))
+        first, second = machine(2)
         still = Frame(
             *(second.seq, second.time_ns, second.boottime_ns, second.boot_id),
             {**second.sections, "memory": first.sections["memory"]},
         )
-        export([first, still], str(out), ["memory"])
+        export(chained([first, still]), str(out), ["memory"])
         assert len(out.read_text().splitlines()) == 1
 
 
@@ -128,7 +141,7 @@ class TestFiles:
         out = tmp_path / f"out{kind}"
         out.write_text("before")
 
-        def failing() -> Iterator[Frame]:
+        def failing() -> Iterator[Pair]:
             yield from frames(2)
             raise KeyboardInterrupt
 
