@@ -13,6 +13,7 @@ from ztop_client.inspection import Part
 from ztop_client.inspector import Done
 from ztop_client.keys import ACTS_ON_PROCESSES, Action, action_of
 from ztop_client.process_page import ThreadReader
+from ztop_client.rewind.control import Rewinding
 from ztop_client.view import View
 from ztop_client.widgets.dialogs import Choice, Menu
 from ztop_client.widgets.footer import Prompt
@@ -44,6 +45,7 @@ class Controller:
         ask: Callable[[Target, Part, Done], None],
         pause: Callable[[bool], None],
         change_interval: Callable[[int], str],
+        rewinding: Rewinding,
     ) -> None:
         self._view = view
         self._screen = screen
@@ -54,6 +56,7 @@ class Controller:
         self._withheld_said = False
         self._pause = pause
         self._change_interval = change_interval
+        self._rewinding = rewinding
         self._search = ""
         self._acting = Acting(view, screen)
         self._acts: dict[Action, Callable[[], None]] = {
@@ -96,19 +99,28 @@ class Controller:
             Action.ENVIRONMENT: lambda: self._open_page(Chapter.ENVIRONMENT),
             Action.CANCEL: self._cancel,
             Action.REDRAW: redraw,
+            Action.REWIND: rewinding.enter,
+            Action.JUMP: lambda: self._ask_for("Go to", rewinding.jump),
+            Action.JUMP_BACK: lambda: self._ask_for("Back by", lambda text: rewinding.jump_by(text, -1)),
+            Action.JUMP_ON: lambda: self._ask_for("On by", lambda text: rewinding.jump_by(text, 1)),
         }
 
     def key(self, key: str) -> None:
         """A key that no dialog took."""
         if self._screen.prompt is not None and self._prompt_key(self._screen.prompt, key):
             return
-        action = action_of(key)
+        action = action_of(key, self._rewinding.is_active)
         if action is not None:
             self.act(action)
 
     def act(self, action: Action) -> None:
         """Does what a key or a button asks for."""
-        self._acts[action]()
+        if not (self._rewinding.is_active and self._rewinding.act(action)):
+            self._acts[action]()
+
+    def seek(self, time_ns: int) -> None:
+        """Goes to a moment of the strip."""
+        self._rewinding.to_time(time_ns)
 
     def heading(self, column: Column) -> None:
         """Sorts by a column; once more inverts."""
@@ -137,6 +149,9 @@ class Controller:
 
     # search and filter: typed into the bottom line, with effect at every letter
 
+    def _ask_for(self, label: str, done: Callable[[str], str | None]) -> None:
+        self._screen.prompt = Prompt(label, done=done)
+
     def _open_search(self) -> None:
         self._screen.prompt = Prompt("Search", self._search, suggested=True)
 
@@ -145,6 +160,8 @@ class Controller:
 
     def _prompt_key(self, prompt: Prompt, key: str) -> bool:
         """Whether the key was for the prompt."""
+        if prompt.done is not None:
+            return self._question_key(prompt, prompt.done, key)
         is_filter = prompt.label == "Filter"
         if prompt.handle(key):
             if is_filter:
@@ -168,8 +185,23 @@ class Controller:
             return False
         return True
 
+    def _question_key(self, prompt: Prompt, done: Callable[[str], str | None], key: str) -> bool:
+        """A prompt that waits for Enter takes every key."""
+        if key == "enter":
+            wrong = done(prompt.text)
+            if wrong is None and self._screen.prompt is prompt:
+                self._screen.prompt = None
+            prompt.note = wrong or ""
+        elif key == "esc":
+            self._screen.prompt = None
+        elif prompt.handle(key):
+            prompt.note = ""
+        return True
+
     def _cancel(self) -> None:
-        if self._view.filter_text:
+        if self._rewinding.is_active:
+            self._rewinding.leave()
+        elif self._view.filter_text:
             self._view.filter_by("")
         elif self._view.uid is not None:
             self._view.show_user(None)

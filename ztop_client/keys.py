@@ -54,6 +54,28 @@ class Action(StrEnum):
     FILES = "files"
     CANCEL = "cancel"
     REDRAW = "redraw"
+    REWIND = "rewind"
+    FIND = "find"
+    FRAME_BACK = "a frame back"
+    FRAME_ON = "a frame on"
+    TEN_BACK = "ten frames back"
+    TEN_ON = "ten frames on"
+    MINUTE_BACK = "a minute back"
+    MINUTE_ON = "a minute on"
+    OLDEST = "the oldest moment"
+    LIVE = "live"
+    EVENT_BACK = "the event before"
+    EVENT_ON = "the next event"
+    JUMP = "jump to a time"
+    JUMP_BACK = "jump back"
+    JUMP_ON = "jump on"
+    ZOOM_IN = "less time in the strip"
+    ZOOM_OUT = "more time in the strip"
+    CHART = "another curve"
+    MARK = "mark"
+    DIFFERENCE = "difference"
+    EXPLAIN = "explain"
+    SAVE = "save"
 
 
 class Group(StrEnum):
@@ -63,6 +85,7 @@ class Group(StrEnum):
     ORDER = "Order"
     SHOW = "Show"
     ACT = "Act"
+    REWIND = "In rewind"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +140,40 @@ BINDINGS: tuple[Binding, ...] = (
     Binding(("i",), Action.IO_PRIORITY, Group.ACT, "set the I/O priority"),
     Binding(("a",), Action.AFFINITY, Group.ACT, "choose the CPUs that it may run on"),
     Binding(("f9", "k"), Action.SIGNAL, Group.ACT, "send a signal to the tagged, or to the selected", "Kill"),
+    Binding(("r",), Action.REWIND, Group.SHOW, "rewind: the screen as it was; see In rewind", "Rewind"),
     Binding(("esc",), Action.CANCEL, Group.SHOW, "leave a dialog, clear the filter"),
     Binding(("ctrl l",), Action.REDRAW, Group.SHOW, "draw the whole screen again"),
     Binding(("f10", "q"), Action.QUIT, Group.SHOW, "quit", "Quit"),
 )
 
+REWIND_BINDINGS: tuple[Binding, ...] = (
+    Binding(("left", "T"), Action.FRAME_BACK, Group.REWIND, "a frame back", "back"),
+    Binding(("right", "t"), Action.FRAME_ON, Group.REWIND, "a frame on", "on"),
+    Binding(("shift left", ","), Action.TEN_BACK, Group.REWIND, "ten frames back"),
+    Binding(("shift right", "."), Action.TEN_ON, Group.REWIND, "ten frames on"),
+    Binding(("page up",), Action.MINUTE_BACK, Group.REWIND, "a minute back"),
+    Binding(("page down",), Action.MINUTE_ON, Group.REWIND, "a minute on"),
+    Binding(("[",), Action.EVENT_BACK, Group.REWIND, "the event or spike before", "event"),
+    Binding(("]",), Action.EVENT_ON, Group.REWIND, "the next event or spike", "event"),
+    Binding(("b",), Action.JUMP, Group.REWIND, "jump to a time: 03:12, -2m30s, yesterday 14:00", "Jump"),
+    Binding(("J",), Action.JUMP_BACK, Group.REWIND, "jump back by a span: 5m"),
+    Binding(("j",), Action.JUMP_ON, Group.REWIND, "jump on by a span"),
+    Binding(("m",), Action.MARK, Group.REWIND, "mark this moment as A; once more: no mark", "Mark"),
+    Binding(("d",), Action.DIFFERENCE, Group.REWIND, "what changed from A to this moment", "Diff"),
+    Binding(("x",), Action.EXPLAIN, Group.REWIND, "explain this moment, or the span from A", "Explain"),
+    Binding(("f",), Action.FIND, Group.REWIND, "find when something held: cpu > 80 for 10s", "Find"),
+    Binding(("S",), Action.SAVE, Group.REWIND, "save the span from A, or five minutes, to a file", "Save"),
+    Binding(("+",), Action.ZOOM_IN, Group.REWIND, "less time in the strip"),
+    Binding(("-",), Action.ZOOM_OUT, Group.REWIND, "more time in the strip"),
+    Binding(("v",), Action.CHART, Group.REWIND, "another curve in the strip: CPU, memory, pressure, disk, network"),
+    Binding(("home",), Action.OLDEST, Group.REWIND, "the oldest moment"),
+    Binding(("end", "Z", "r"), Action.LIVE, Group.REWIND, "back to live, as Esc", "Live"),
+)
+"""What keys mean while the screen shows the past; all others mean what they mean at any time."""
+
 ACTION_OF: dict[str, Action] = {key: binding.action for binding in BINDINGS for key in binding.keys}
+_REWIND_ACTION_OF: dict[str, Action] = {key: binding.action for binding in REWIND_BINDINGS for key in binding.keys}
+REWIND_ACTIONS = frozenset(_REWIND_ACTION_OF.values())
 
 
 ACTS_ON_PROCESSES = frozenset(
@@ -131,8 +182,10 @@ ACTS_ON_PROCESSES = frozenset(
 """What is done to processes; on the page of one, to that one."""
 
 
-def action_of(key: str) -> Action | None:
+def action_of(key: str, rewinding: bool = False) -> Action | None:
     """What ``key`` asks for on the process screen."""
+    if rewinding and key in _REWIND_ACTION_OF:
+        return _REWIND_ACTION_OF[key]
     return ACTION_OF.get(key)
 
 
@@ -151,4 +204,6 @@ def key_name(key: str, ascii_only: bool = False) -> str:
         return _NAMES[key]
     if key.startswith("ctrl "):
         return "Ctrl-" + key.removeprefix("ctrl ").upper()
+    if key.startswith("shift "):
+        return "Shift-" + key_name(key.removeprefix("shift "), ascii_only)
     return key.upper() if len(key) > 1 and key.startswith("f") else key

@@ -19,6 +19,7 @@ from ztop_client.garbage import collect_seldom
 from ztop_client.inspection import Block, Part
 from ztop_client.inspector import Done, Inspector
 from ztop_client.process_page import ThreadsRead
+from ztop_client.rewind.control import Rewinding
 from ztop_client.sources.source import Pair, RequestFailed, Source
 from ztop_client.terminal import Terminal, TerminalGone
 from ztop_client.view import ON_REQUEST_SECTIONS, View
@@ -33,6 +34,7 @@ _LATE_FRAMES = 3
 _PATIENCE_SECONDS = 2.0
 _PAST_SECONDS = 1.0
 """How often it is looked how long ago the past is."""
+_NOT_KEPT = "this is read of a living process and is not kept: End, then r here"
 INTERVALS_TICKS = (1, 2, 3, 5, 10, 15, 30, 60)
 """What + and - choose from."""
 
@@ -88,6 +90,13 @@ class Monitor:
             self._screen, screen=terminal, event_loop=urwid.SelectEventLoop(), handle_mouse=True
         )
         self._inspector = Inspector(self._loop)
+        self._rewinding = Rewinding(
+            source.ask,
+            newest=source.latest,
+            show=self._show_moment,
+            say=self.say,
+            changed=self._screen.changed,
+        )
         self._screen.handler = Controller(
             self._view,
             self._screen,
@@ -99,6 +108,7 @@ class Monitor:
             ask=self._ask,
             pause=self._source.set_paused,
             change_interval=self._change_interval,
+            rewinding=self._rewinding,
         )
 
     def say(self, sentence: str | None) -> None:
@@ -119,17 +129,23 @@ class Monitor:
     def _arrived(self) -> None:
         self._late_after = time.monotonic() + self._patience()
         pair = self._source.latest()
-        if not self._view.paused:
+        self._rewinding.arrived()
+        if not self._view.paused and not self._rewinding.is_active:
             self._show()
         elif pair is not None:
             self._screen.remember(pair.previous, pair.current)
 
     def _show(self) -> None:
-        """Puts the newest frame on the screen."""
-        self._shown = self._source.latest()
+        """Puts the newest frame on the screen, or the one that was gone back to."""
+        self._shown = (self._rewinding.pair or self._shown) if self._rewinding.is_active else self._source.latest()
         if self._shown is not None:
             self._screen.show(self._shown.previous, self._shown.current)
             self._retable()
+
+    def _show_moment(self) -> None:
+        """Another moment: of the past, or live again."""
+        self._show()
+        self._follow_source()
 
     def _refresh(self, newest: bool) -> None:
         """The table once more: of the newest frame, or of the one that is shown, with the sections it needs now."""
@@ -143,7 +159,7 @@ class Monitor:
 
     def _say_what_lacks(self) -> None:
         """A frame that was measured before a view was chosen does not have what only that view shows."""
-        is_past = self._source.status().past is not None
+        is_past = self._past() is not None
         if (self._view.paused or is_past) and self._shown is not None:
             lacking = self._view.sections - self._shown.current.sections.keys()
             if not lacking.isdisjoint(ON_REQUEST_SECTIONS):
@@ -159,6 +175,9 @@ class Monitor:
 
     def _read_threads(self, process: Key, done: ThreadsRead) -> None:
         pid, start = process
+        if self._rewinding.is_active:
+            done(RequestFailed(_NOT_KEPT))
+            return
 
         def answered(answer: Wire | RequestFailed) -> None:
             try:
@@ -170,6 +189,10 @@ class Monitor:
         self._source.ask("threads", {"pid": pid, "start_boottime_ns": start}, answered)
 
     def _ask(self, target: Target, part: Part, done: Done) -> None:
+        if self._rewinding.is_active:
+            done([Block("", reason=_NOT_KEPT)])
+            return
+
         def answered(blocks: Sequence[Block]) -> None:
             done(blocks)
             self._screen.changed()
@@ -185,14 +208,15 @@ class Monitor:
             if descriptor is not None:
                 self._loop.event_loop.watch_file(descriptor, self._readable)
             self._watched = descriptor
-        lost, past = self._lost(), self._source.status().past
+        lost, past = self._lost(), self._past()
+        self._screen.timeline = self._rewinding.timeline if self._rewinding.is_active else None
         title = self._screen.title
         if (title.source, title.lost, title.past) != (self._source.title, lost, past):
             self._screen.title = Title(self._source.title, lost, title.marks, past)
             self._screen.changed()
         if self._alarm is not None:
             self._loop.remove_alarm(self._alarm)
-        if past is not None:
+        if self._source.status().past is not None:
             wait = _PAST_SECONDS
         else:
             wait = MAINTAIN_SECONDS if lost else max(self._late_after - time.monotonic(), MAINTAIN_SECONDS)
@@ -205,10 +229,14 @@ class Monitor:
             self._arrived()
         self._follow_source()
 
+    def _past(self) -> str | None:
+        """That what is shown was, and is not, in a few words."""
+        return self._rewinding.title() if self._rewinding.is_active else self._source.status().past
+
     def _lost(self) -> str | None:
         """Why no frames come, and for how long; None while they do."""
         status, now = self._source.status(), time.monotonic()
-        if status.past is not None:
+        if self._past() is not None:
             return None
         if not status.live:
             reason = f": {status.reason}" if status.reason else ""

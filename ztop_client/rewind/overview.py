@@ -40,15 +40,9 @@ class Chart(Enum):
     DISK = ("Dsk", ("disk_bytes_per_second",))
     NETWORK = ("Net", ("network_bytes_per_second",))
 
-    @property
-    def title(self) -> str:
-        """On the screen."""
-        return self.value[0]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Of ``series``."""
-        return self.value[1]
+    def __init__(self, title: str, columns: tuple[str, ...]) -> None:
+        self.title = title
+        self.columns = columns
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,35 +1,52 @@
 """The bottom line: buttons, a prompt that is being typed into, or a message."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ztop_client.glyphs import Glyphs
-from ztop_client.keys import BINDINGS, Binding, key_name
+from ztop_client.keys import BINDINGS, REWIND_BINDINGS, Action, Binding, key_name
 from ztop_client.widgets.canvas import Line, Piece, cells, draw
 
-_BUTTONS: tuple[tuple[str, str, Binding], ...] = tuple(
-    (key_name(binding.keys[0]), f"{binding.button} ", binding)
-    for binding in sorted(
-        (binding for binding in BINDINGS if binding.button),
-        # function keys in their order, then the others in that of the table
-        key=lambda binding: int(binding.keys[0][1:]) if binding.keys[0][1:].isdigit() else 99,
+_Button: TypeAlias = tuple[str, str, Binding]
+"""The name of the key, what stands behind it, and both as data."""
+
+
+def _place(binding: Binding) -> float:
+    """Function keys in their order, rewind where every screen has room for it, then the others as in the table."""
+    if binding.action is Action.REWIND:
+        return 6.5
+    return int(binding.keys[0][1:]) if binding.keys[0][1:].isdigit() else 99
+
+
+def _buttons(bindings: Iterable[Binding], ascii_only: bool) -> tuple[_Button, ...]:
+    return tuple(
+        (key_name(binding.keys[0], ascii_only), f"{binding.button} ", binding) for binding in bindings if binding.button
     )
-)
 
 
-def button_bar(width: int, glyphs: Glyphs) -> Line:
+_LIVE = tuple(sorted((binding for binding in BINDINGS if binding.button), key=_place))
+_BUTTONS = {
+    (rewinding, ascii_only): _buttons(REWIND_BINDINGS if rewinding else _LIVE, ascii_only)
+    for rewinding in (False, True)
+    for ascii_only in (False, True)
+}
+
+
+def button_bar(width: int, glyphs: Glyphs, rewinding: bool = False) -> Line:
     """As many buttons as fit; of a narrow screen the first one is cut."""
     pieces: list[Piece] = []
-    for key, label, _ in _BUTTONS:
+    for key, label, _ in _BUTTONS[rewinding, glyphs.ascii_only]:
         if pieces and sum(len(text) for _, text in pieces) + len(key) + len(label) > width:
             break
         pieces += [("button_key", key), ("button", label)]
     return draw(pieces, width, glyphs, "button")
 
 
-def button_at(x: int, width: int) -> Binding | None:
+def button_at(x: int, width: int, glyphs: Glyphs, rewinding: bool = False) -> Binding | None:
     """The button at the cell ``x`` of a line so wide."""
     right = 0
-    for key, label, binding in _BUTTONS:
+    for key, label, binding in _BUTTONS[rewinding, glyphs.ascii_only]:
         right += len(key) + len(label)
         if x < right:
             return binding if right <= width else None
@@ -40,13 +57,15 @@ def button_at(x: int, width: int) -> Binding | None:
 class Prompt:
     """One line of text being typed. ``handle`` takes a key and says whether it was one for the text.
 
-    ``suggested``: the text is an earlier one, and what is typed takes its place.
+    ``suggested``: the text is an earlier one, and what is typed takes its place. ``done`` is given the text at Enter
+    and answers with what is wrong with it, if anything; a prompt without it has its effect at every letter.
     """
 
     label: str
     text: str = ""
     note: str = ""
     suggested: bool = False
+    done: Callable[[str], str | None] | None = None
 
     def handle(self, key: str) -> bool:
         """Types ``key``, or deletes; False for every other key."""

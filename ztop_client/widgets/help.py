@@ -1,7 +1,7 @@
 """The help screen: the table of keys as a page, and what the colours of the meters mean."""
 
 from ztop_client.glyphs import Glyphs
-from ztop_client.keys import BINDINGS, Group, key_name
+from ztop_client.keys import BINDINGS, REWIND_BINDINGS, Group, key_name
 from ztop_client.widgets.canvas import Piece
 from ztop_client.widgets.dialogs import Page
 
@@ -24,7 +24,7 @@ def help_page(glyphs: Glyphs) -> Page:
     ]
     for group in Group:
         rows += [[], [("box_heading", group.value)]]
-        for binding in BINDINGS:
+        for binding in (*BINDINGS, *REWIND_BINDINGS):
             if binding.group is group:
                 keys = " ".join(key_name(key, glyphs.ascii_only) for key in binding.keys)
                 rows.append(

@@ -1,21 +1,25 @@
 """The whole screen as one widget: title, meters, table, bottom line, and the dialogs over them."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import urwid
 
 from ztop_client.columns.column import Column
 from ztop_client.glyphs import Glyphs
-from ztop_client.keys import Action
+from ztop_client.keys import Action, Binding
 from ztop_client.view import View
 from ztop_client.widgets.canvas import Line, LinesCanvas, Piece, cells, overlay
 from ztop_client.widgets.dialogs import Dialog
 from ztop_client.widgets.footer import Prompt, button_at, button_bar, message_lines
 from ztop_client.widgets.header import TITLE_NAME, Meters, Title, title_line
 from ztop_client.widgets.table import Table, tab_at, tab_pieces
+from ztop_client.widgets.timeline import LEAST_WIDTH, Timeline, lines_for, moments_of, time_at, timeline_lines
 from ztop_protocol.frame import Frame
 
 _WHEEL_LINES = 3
+_LEAST_HEIGHT = 12
+"""On a lower screen there is no room for the strip of rewind."""
 
 
 def title_tabs(view: View) -> list[Piece]:
@@ -43,6 +47,9 @@ class Handler(Protocol):
     def tab(self, place: int) -> None:
         """The name of a tab was clicked."""
 
+    def seek(self, time_ns: int) -> None:
+        """A moment of the strip was clicked, or dragged to."""
+
 
 class Screen(urwid.Widget):
     """Draws what it was given last. Call :meth:`changed` after a change; until then the same canvas is handed out."""
@@ -57,6 +64,11 @@ class Screen(urwid.Widget):
         self.prompt: Prompt | None = None
         self.message: str | None = None
         self.handler: Handler | None = None
+        self.timeline: Callable[[int], Timeline] | None = None
+        """What the strip of rewind shows, for so many values; None while the screen is live."""
+        self._strip: tuple[int, int, Timeline] | None = None
+        """Its first line, its height and what it shows, as drawn last."""
+        self._drags = False
         self._dialogs: list[Dialog] = []
         self._glyphs = glyphs
         self._frame: Frame | None = None
@@ -91,13 +103,14 @@ class Screen(urwid.Widget):
         meters = self._meter_lines(width, height)
         foot = self._foot(width) if height >= 6 or self.prompt is not None or self.message is not None else []
         above = len(meters) + (height >= 4)
-        self._table_place = (above, height - above - len(foot))
-        table = self._table.lines(self.view, width, height - above - len(foot))
+        strip = self._strip_lines(width, height, height - len(foot))
+        self._table_place = (above, height - above - len(foot) - len(strip))
+        table = self._table.lines(self.view, width, self._table_place[1])
         lines: list[Line] = []
         if height >= 4:
             tabs = () if self._table.shows_tabs else title_tabs(self.view)
             lines.append(title_line(self._frame, self.title, width, self._glyphs, tabs))
-        lines += [*meters, *table, *foot]
+        lines += [*meters, *table, *strip, *foot]
         if self._dialogs:
             self._draw_dialog(lines, width, height - len(foot))
         return LinesCanvas(lines[:height], width)
@@ -109,12 +122,21 @@ class Screen(urwid.Widget):
             self._header = ((width, most), self._meters.lines(width, most))
         return self._header[1]
 
+    def _strip_lines(self, width: int, height: int, bottom: int) -> list[Line]:
+        """The strip, which ends above the line ``bottom``; nothing where the screen is live, or too small for it."""
+        self._strip = None
+        if self.timeline is None or width < LEAST_WIDTH or height < _LEAST_HEIGHT:
+            return []
+        shown, count = self.timeline(moments_of(width, self._glyphs)), lines_for(height)
+        self._strip = (bottom - count, count, shown)
+        return timeline_lines(shown, width, count, self._glyphs)
+
     def _foot(self, width: int) -> list[Line]:
         if self.prompt is not None:
             return [self.prompt.line(width, self._glyphs)]
         if self.message is not None:
             return message_lines(self.message, width, self._glyphs)
-        return [button_bar(width, self._glyphs)]
+        return [button_bar(width, self._glyphs, self.timeline is not None)]
 
     def _draw_dialog(self, lines: list[Line], width: int, height: int) -> None:
         if width < 8 or height < 3:
@@ -142,7 +164,12 @@ class Screen(urwid.Widget):
     def mouse_event(  # type: ignore[override]
         self, size: tuple[int, int], event: str, button: int, x: int, y: int, focus: bool
     ) -> bool:
+        if event.endswith("mouse drag") and self._drags and self.handler is not None:
+            self._seek(self.handler, x, size[0])
+            self.changed()
+            return True
         if not event.endswith("mouse press") or self.handler is None:
+            self._drags = False
             return False
         wheel = {4: -_WHEEL_LINES, 5: _WHEEL_LINES}.get(button)
         if self._dialogs:
@@ -160,14 +187,17 @@ class Screen(urwid.Widget):
         inside = left <= x < left + width and top <= y < top + height
         if wheel is not None:
             self._keep(dialog, dialog.roll(wheel))
-        elif button == 1 and y == size[1] - 1 and not inside and (binding := button_at(x, size[0])) is not None:
+        elif button == 1 and y == size[1] - 1 and not inside and (binding := self._button_at(x, size)) is not None:
             self._keep(dialog, dialog.key(binding.keys[0]))
         elif button == 1:
             self._keep(dialog, inside and dialog.click(x - left, y - top))
 
     def _click(self, handler: Handler, size: tuple[int, int], x: int, y: int) -> None:
         top, height = self._table_place
-        if y == 0 and top and not self._table.shows_tabs:
+        if self._strip is not None and self._strip[0] <= y < self._strip[0] + self._strip[1]:
+            self._drags = True
+            self._seek(handler, x, size[0])
+        elif y == 0 and top and not self._table.shows_tabs:
             place = title_tab_at(self.view, x)
             if place is not None:
                 handler.tab(place)
@@ -180,6 +210,13 @@ class Screen(urwid.Widget):
         elif top < y < top + height:
             self.view.point(y - top - 1)
         elif y == size[1] - 1 and self.prompt is None:
-            binding = button_at(x, size[0])
+            binding = self._button_at(x, size)
             if binding is not None:
                 handler.act(binding.action)
+
+    def _button_at(self, x: int, size: tuple[int, int]) -> Binding | None:
+        return button_at(x, size[0], self._glyphs, self.timeline is not None)
+
+    def _seek(self, handler: Handler, x: int, width: int) -> None:
+        if self._strip is not None and (time_ns := time_at(self._strip[2], x, width)) is not None:
+            handler.seek(time_ns)

@@ -1,0 +1,234 @@
+"""Rewind as a person meets it: entering and leaving, steps, jumps, events, marks, the strip."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ztop_client.formats import span_text
+from ztop_client.keys import Action
+from ztop_client.moments import moment_text, parse_moment
+from ztop_client.rewind.overview import Happening, Overview
+from ztop_client.rewind.walk import Ask, Walk
+from ztop_client.sources.source import Pair
+from ztop_client.widgets.timeline import Timeline
+from ztop_protocol.query import duration_ns
+
+_MINUTE_NS = 60_000_000_000
+SAVED_NS = 5 * _MINUTE_NS
+"""So much around the moment is saved where no mark is set."""
+EXPLAINED_NS = 10_000_000_000
+"""So much before the moment is explained where no mark is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment that was marked: its frame and its wall time."""
+
+    seq: int
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From one wall time to another, both ends included."""
+
+    from_ns: int
+    to_ns: int
+
+
+class Rewinding:
+    """The past on the screen, while it is there. Nothing here waits."""
+
+    def __init__(
+        self,
+        ask: Ask,
+        *,
+        newest: Callable[[], Pair | None],
+        show: Callable[[], None],
+        say: Callable[[str | None], None],
+        changed: Callable[[], None],
+    ) -> None:
+        """``newest``: what is live. ``show``: another frame is to be shown, of the past or (again) live."""
+        self._newest = newest
+        self._show = show
+        self._say = say
+        self._changed = changed
+        self._walk = Walk(ask, self._moved, say, self.leave)
+        self._overview = Overview(ask, changed)
+        self._is_active = False
+        self.mark: Mark | None = None
+        self.happening: Happening | None = None
+        """What happened at the frame that is shown."""
+        self._acts: dict[Action, Callable[[], None]] = {
+            Action.FRAME_BACK: lambda: self._walk.step(-1),
+            Action.FRAME_ON: lambda: self._walk.step(1),
+            Action.TEN_BACK: lambda: self._walk.step(-10),
+            Action.TEN_ON: lambda: self._walk.step(10),
+            Action.MINUTE_BACK: lambda: self._walk.step_time(-_MINUTE_NS),
+            Action.MINUTE_ON: lambda: self._on(_MINUTE_NS),
+            Action.OLDEST: self._walk.to_oldest,
+            Action.LIVE: self.leave,
+            Action.EVENT_BACK: lambda: self._to_event(-1),
+            Action.EVENT_ON: lambda: self._to_event(1),
+            Action.ZOOM_IN: lambda: self._overview.zoom(1),
+            Action.ZOOM_OUT: lambda: self._overview.zoom(-1),
+            Action.CHART: self._next_chart,
+            Action.MARK: self._toggle_mark,
+        }
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the screen shows the past."""
+        return self._is_active
+
+    @property
+    def pair(self) -> Pair | None:
+        """The frame of the past that is shown; None while the first one is on its way."""
+        return self._walk.pair if self._is_active else None
+
+    def enter(self) -> None:
+        """From what is live into the past, to that very frame."""
+        newest = self._newest()
+        if newest is None:
+            self._say("There is no frame yet.")
+            return
+        self._is_active = True
+        self._look(newest)
+        self._walk.to_seq(newest.current.seq)
+        self._changed()
+
+    def leave(self) -> None:
+        """Back to what is live."""
+        if self._is_active:
+            self._is_active = False
+            self.happening = None
+            self._walk.pair = None
+            self._show()
+
+    def act(self, action: Action) -> bool:
+        """Does what a key of rewind means; False for an action that is not among its own."""
+        act = self._acts.get(action)
+        if act is None:
+            return False
+        act()
+        self._changed()
+        return True
+
+    def arrived(self) -> None:
+        """A live frame came: how long ago the moment shown was has changed."""
+        newest = self._newest()
+        if self._is_active and newest is not None:
+            self._look(newest)
+
+    def title(self) -> str:
+        """``rewound 2m30s``, for the title line."""
+        pair, newest = self._walk.pair, self._newest()
+        if pair is None or newest is None:
+            return "going back"
+        waiting = " …" if self._walk.is_waiting else ""
+        return f"REWOUND {span_text(max(newest.current.time_ns - pair.current.time_ns, 0))}{waiting}"
+
+    def timeline(self, points: int) -> Timeline:
+        """The strip."""
+        return self._overview.timeline(points, None if self.mark is None else self.mark.time_ns)
+
+    def to_time(self, time_ns: int) -> None:
+        """To the moment that was clicked on."""
+        self._walk.to_time(time_ns)
+
+    def to_seq(self, seq: int) -> None:
+        """To a frame that was found."""
+        self._walk.to_seq(seq)
+
+    def jump(self, text: str) -> str | None:
+        """To a time as people write it; what is wrong with it otherwise."""
+        newest = self._newest()
+        if newest is None:
+            return "there is no frame yet"
+        try:
+            time_ns = parse_moment(text, newest.current.time_ns)
+        except ValueError as error:
+            return str(error)
+        self._walk.to_time(time_ns)
+        return None
+
+    def jump_by(self, text: str, direction: int) -> str | None:
+        """By a span as people write it; what is wrong with it otherwise."""
+        span_ns = duration_ns(text.strip())
+        if not span_ns:
+            return "a span was expected, such as 30s, 5m or 1h30m"
+        if direction < 0:
+            self._walk.step_time(-span_ns)
+        else:
+            self._on(span_ns)
+        return None
+
+    def span(self) -> Span | None:
+        """Between the mark and the moment shown; None where there is no mark, or it is that moment."""
+        pair, mark = self._walk.pair, self.mark
+        if pair is None or mark is None or mark.seq == pair.current.seq:
+            return None
+        return Span(min(mark.time_ns, pair.current.time_ns), max(mark.time_ns, pair.current.time_ns))
+
+    def span_to_explain(self) -> Span | None:
+        """The marked span, or the seconds before the moment shown."""
+        pair = self._walk.pair
+        if pair is None:
+            return None
+        return self.span() or Span(max(pair.current.time_ns - EXPLAINED_NS, 0), pair.current.time_ns)
+
+    def span_to_save(self) -> Span | None:
+        """The marked span, or some minutes around the moment shown."""
+        pair = self._walk.pair
+        if pair is None:
+            return None
+        here_ns = pair.current.time_ns
+        return self.span() or Span(max(here_ns - SAVED_NS, 0), here_ns + SAVED_NS)
+
+    def _on(self, span_ns: int) -> None:
+        """That far on; to what is live where it is not so far."""
+        pair, newest = self._walk.pair, self._newest()
+        if pair is not None and newest is not None and pair.current.time_ns + span_ns > newest.current.time_ns:
+            self.leave()
+        else:
+            self._walk.step_time(span_ns)
+
+    def _moved(self) -> None:
+        newest = self._newest()
+        if newest is not None:
+            self._look(newest)
+        pair = self._walk.pair
+        self.happening = None if pair is None else self._overview.here(pair.current.seq)
+        self._show()
+
+    def _look(self, newest: Pair) -> None:
+        shown = self._walk.pair or newest
+        self._overview.look(shown.current.time_ns, max(newest.current.time_ns, shown.current.time_ns))
+
+    def _to_event(self, direction: int) -> None:
+        pair = self._walk.pair
+        if pair is None:
+            return
+
+        def found(happening: Happening | None) -> None:
+            if happening is None:
+                self._say(f"No event is remembered {'before' if direction < 0 else 'after'} this moment.")
+            else:
+                self._walk.to_seq(happening.seq)
+                self._say(f"{moment_text(happening.time_ns)}: {happening.sentence}")
+            self._changed()
+
+        self._overview.find_event(pair.current.seq, direction, found)
+
+    def _next_chart(self) -> None:
+        self._say(f"The strip shows {self._overview.next_chart()}.")
+
+    def _toggle_mark(self) -> None:
+        pair = self._walk.pair
+        if pair is None:
+            return
+        if self.mark is not None and self.mark.seq == pair.current.seq:
+            self.mark = None
+            self._say("The mark is gone.")
+        else:
+            self.mark = Mark(pair.current.seq, pair.current.time_ns)
+            self._say(f"A is {moment_text(pair.current.time_ns)}: d shows what changed from there.")
