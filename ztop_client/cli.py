@@ -95,7 +95,7 @@ def parse(argv: Sequence[str]) -> Options:
                 parser.error(f"{_FLAGS[other]} and {_FLAGS[name]} exclude each other: {why}")
     for name, others in _NEED:
         if name in meant and meant.isdisjoint(others):
-            parser.error(f"{_FLAGS[name]} is for {' and '.join(_FLAGS[other] for other in others)}")
+            parser.error(f"{_FLAGS[name]} is for {', '.join(_FLAGS[other] for other in others)}")
     return Options(**given)
 
 

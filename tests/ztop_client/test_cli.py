@@ -9,9 +9,13 @@ import pytest
 from ztop_client import batch
 from ztop_client.channel import DaemonUnreachable
 from ztop_client.cli import main, parse
+from ztop_client.moments import FORMS
 from ztop_client.options import Options
 from ztop_protocol.processes import Order
 from ztop_protocol.version import VERSION
+
+RECORDS = "--record goes on with what is live"
+SPANS = "it is written like 30, 30s, 2m30s, 1h, 1d12h"
 
 
 def test_nothing_asked_for() -> None:
@@ -39,6 +43,20 @@ def test_everything() -> None:
         columns=("pid", "comm"),
         limit=7,
     )
+    assert parse(["-b", "--replay", "f", "--from", "-1h", "--to", "-2m30s", "--json"]) == Options(
+        batch=True, json=True, replay_path="f", from_text="-1h", to_text="-2m30s"
+    )
+    assert parse(["--at", "-27s"]) == parse(["--at=-27s"]) == Options(at_text="-27s")
+    assert parse(["--replay", "f", "--at", "03:12"]) == Options(replay_path="f", at_text="03:12")
+    assert parse(["--record", "f", "--from", "-10m", "--duration", "0s"]) == Options(
+        record_path="f", from_text="-10m", duration_seconds=0.0
+    )
+    assert parse(["--record", "f", "-b", "-d", "5", "--duration", "1m30s"]) == Options(
+        record_path="f", batch=True, interval_seconds=5.0, duration_seconds=90.0
+    )
+    assert parse(
+        ["--export", "o.csv", "--replay", "f", "--from", "today", "--sections", "cpus, disks,cpus"]
+    ) == Options(export_path="o.csv", replay_path="f", from_text="today", sections=("cpus", "disks"))
     assert parse(["--sort", "comm", "-u", "4242"]) == Options(order=Order("comm", False), uid=4242)
 
 
@@ -63,6 +81,26 @@ def test_everything() -> None:
         (["-n", "3"], "-n is for batch mode: -b is missing"),
         (["--columns", "pid"], "--columns is for batch mode: -b is missing"),
         (["--limit", "3"], "--limit is for batch mode: -b is missing"),
+        (["--at", "soon"], f"argument --at: 'soon' is no time: it is written like {FORMS}"),
+        (["--record", "f", "--from", "-m"], "argument --from: expected one argument"),
+        (["--record", "f", "--duration", "x"], f"argument --duration: 'x' is no length of time: {SPANS}"),
+        (["--at", "now", "--from", "now"], "--from and --at exclude each other: --at shows one moment"),
+        (["--at", "now", "--to", "now"], "--to and --at exclude each other: --at shows one moment"),
+        (["--at", "now", "--record", "f"], "--record and --at exclude each other: --at shows one moment"),
+        (["--at", "now", "--export", "f.csv"], "--export and --at exclude each other: --at shows one moment"),
+        (["--replay", "f", "--record", "g"], "--record and --replay exclude each other: a recording is what it is"),
+        (["--replay", "f", "--socket", "s"], "--socket and --replay exclude each other: a recording is what it is"),
+        (["--replay", "f", "-d", "2"], "-d and --replay exclude each other: a recording is what it is"),
+        (["--record", "f", "--to", "now"], "--to and --record exclude each other: --record goes on with what is live"),
+        (["--record", "f", "--export", "g.csv"], f"--export and --record exclude each other: {RECORDS}"),
+        (["--export", "f.csv", "-b"], "-b and --export exclude each other: --export writes whole sections"),
+        (["--export", "f.csv", "-p", "1"], "-p and --export exclude each other: --export writes whole sections"),
+        (["--from", "now"], "--from is for --replay, --record, --export"),
+        (["-b", "--to", "now"], "--to is for --replay, --export"),
+        (["--replay", "f", "--to", "now"], "--to is for batch mode: -b is missing"),
+        (["--duration", "0"], "--duration is for --record"),
+        (["--sections", "cpus"], "--sections is for --export"),
+        (["--replay", ""], "argument --replay: a path was expected"),
         (["file"], "unrecognized arguments: file"),
         (["--bat"], "unrecognized arguments: --bat"),
         (["\x1b]0;x\x07\n"], "unrecognized arguments: ?]0;x??"),
@@ -84,7 +122,10 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
-    for option in ("--socket", "-d", "--sort", "--filter", "-u", "-p", "-b", "-n", "--json", "--columns", "--limit"):
+    known = (
+        "--socket -d --sort --filter -u -p -b -n --json --columns --limit --replay --at --from --to --record --duration"
+    )
+    for option in (*known.split(), "--export", "--sections"):
         assert f"\n  {option}" in text
 
 

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import cache
 
 import pytest
@@ -16,7 +17,7 @@ from ztop_client.columns.processes import tabs
 from ztop_client.glyphs import ASCII, UNICODE, UNICODE_MONO, Glyphs
 from ztop_client.view import View
 from ztop_client.widgets.canvas import Line
-from ztop_client.widgets.header import Meters, Title
+from ztop_client.widgets.header import Meters, Title, title_line
 from ztop_client.widgets.meters import level
 from ztop_client.widgets.screen import Screen
 from ztop_client.widgets.strip import columns_of, strip
@@ -201,3 +202,19 @@ def test_an_unknown_core_is_no_idle_core() -> None:
     assert level(None, UNICODE) == ("dim", "-")
     assert level(0.0, UNICODE) == ("meter_rest", "▁")
     assert level(1.0, UNICODE) == ("hot", "█")
+
+
+@pytest.mark.parametrize("glyphs", [ASCII, UNICODE, UNICODE_MONO])
+def test_what_was_is_never_called_live(glyphs: Glyphs) -> None:
+    shown = frame(5, [])
+    day = f"{datetime.fromtimestamp(shown.time_ns / 1e9):%Y-%m-%d %H:%M:%S}"
+    for width in range(1, 200):
+        line = title_line(shown, Title("replay x.ztop", past="end of recording"), width, glyphs)
+        assert_exact([line], width, glyphs)
+        (text,) = texts([line])
+        assert "live" not in text
+        # when it was stays longer than where it is from
+        assert "end of recording" in text or width < 26
+        assert day in text or width < 60
+        assert "replay x.ztop" in text or width < 70
+    assert "live" in texts([title_line(shown, Title("ztopd"), 80, glyphs)])[0]

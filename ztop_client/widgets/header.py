@@ -69,10 +69,12 @@ def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs, ta
         figures.append(("title", f" up {uptime}{separator}load {loads} "))
         load.append(("title", f" load {loads} "))
     source: list[Piece] = [("title", f"{separator}{title.source}")]
+    # of the past it matters most whose it is
+    without_source = [] if title.past is not None else [([*figures, *state, *clock], False)]
     for right, with_source in (
         ([*figures, *state, *clock], True),
         ([*load, *state, *clock], True),
-        ([*figures, *state, *clock], False),
+        *without_source,
         ([*state, *clock], True),
         ([*state, *clock], False),
         (state, False),
