@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 
+from ztop_client.asking import condition, matching, meant, sections_of
 from ztop_client.columns.column import Column, ProcessTable, Tab
 from ztop_client.formats import label_text
 from ztop_client.glyphs import Glyphs
 from ztop_client.tree import arranged
 from ztop_protocol.frame import Cell, Key, Row
 from ztop_protocol.processes import contains
+from ztop_protocol.query import Contains
 from ztop_protocol.schema import PROCESSES
 
 _USER = PROCESSES.position["user"]
@@ -23,9 +24,6 @@ ON_REQUEST_SECTIONS = PAGE_SECTIONS | {"threads"}
 """What frames have only while something on the screen needs it."""
 _PPID = PROCESSES.position["ppid"]
 
-_matching = lru_cache(maxsize=2)(contains)
-"""The same test for every frame: it remembers what it found."""
-
 
 @dataclass(slots=True)
 class View:
@@ -38,6 +36,7 @@ class View:
     tabs: tuple[Tab, ...]
     glyphs: Glyphs
     filter_text: str = ""
+    """As :func:`ztop_client.asking.meant` understands it."""
     uid: int | None = None
     """Only the processes of this effective uid."""
     pids: frozenset[int] = frozenset()
@@ -92,6 +91,8 @@ class View:
         needed = METER_SECTIONS.union({"processes"}, *(column.sections for column in self.columns))
         if self.page_open:
             needed |= PAGE_SECTIONS
+        if self.filter_text:
+            needed |= sections_of(meant(self.filter_text))
         return needed | {"threads"} if self.threads else needed
 
     @property
@@ -131,7 +132,11 @@ class View:
                 items = [one for one in items if test(one[1]) or test(rows[process_of.get(one[0], one[0])])]
             else:
                 items = [one for one in items if test(one[1])]
-        self.keys = ordered([key for key, _ in items], self.table, self.sort, self.descending)
+        keys = [key for key, _ in items]
+        if self.filter_text and not isinstance(asked := meant(self.filter_text), Contains):
+            holds = condition(asked, self.table)
+            keys = [key for key in keys if holds(key) or (key in process_of and holds(process_of[key]))]
+        self.keys = ordered(keys, self.table, self.sort, self.descending)
         self.prefixes = {}
         if self.tree:
             self.keys, self.prefixes = arranged(self.keys, lambda key: rows[key][_PPID], self.folded, self.glyphs)
@@ -147,8 +152,8 @@ class View:
             tests.append(lambda row: row[_UID] == self.uid)
         if self.pids:
             tests.append(lambda row: row[0] in self.pids)
-        if self.filter_text:
-            tests.append(_matching(self.filter_text))
+        if self.filter_text and isinstance(asked := meant(self.filter_text), Contains):
+            tests.append(matching(asked.text))
         return tests
 
     def _select(self, key: Key) -> None:
@@ -212,7 +217,11 @@ class View:
         self._arrange(keep=self.follow)
 
     def filter_by(self, text: str) -> None:
-        """Shows only the processes whose name, command line or user contains ``text``."""
+        """Shows only the processes whose name, command line or user contains ``text``, or that an expression means.
+
+        Raises :exc:`ztop_protocol.query.QueryError` for one that cannot be meant; the filter then stays what it was.
+        """
+        meant(text)
         self.filter_text = text
         self._arrange(keep=True)
 

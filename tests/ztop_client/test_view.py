@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.ztop_client.fake_source import ALICE_UID, GIBIBYTE, SECOND, frame, process, threads_of, with_sections
+from tests.ztop_client.fake_source import ALICE_UID, GIBIBYTE, SECOND, frame, process, row, threads_of, with_sections
 from ztop_client.columns.column import process_table
 from ztop_client.columns.processes import tabs
 from ztop_client.glyphs import UNICODE
 from ztop_client.view import View
 from ztop_protocol.frame import Row
+from ztop_protocol.query import QueryError
 from ztop_protocol.rates import RATE_POSITION
 from ztop_protocol.schema import PROCESSES
 
@@ -30,6 +31,14 @@ def view() -> View:
 
 def pids(view: View) -> list[object]:
     return [key[0] for key in view.keys]
+
+
+def io_row(pid: int, seq: int, read_bytes: int) -> Row:
+    """What the kernel says of a process's I/O, read in the second ``seq``."""
+    return row(
+        "process_io", pid=pid, start_boottime_ns=SECOND, owner_uid=ALICE_UID,
+        sampled_boottime_ns=(1000 + seq) * SECOND, io_read_bytes=read_bytes, io_write_bytes=0,
+    )  # fmt: skip
 
 
 FAMILY = (
@@ -148,6 +157,56 @@ class TestFilters:
         assert pids(view) == [30]
         view.filter_by("")
         assert len(pids(view)) == len(FAMILY)
+
+    def test_an_expression_is_of_what_the_screen_shows(self, view: View) -> None:
+        busy = tuple(process(pid, user_time_ns=pid * SECOND // 10) for pid in (1, 2, 3))
+        shown(view, *busy, before=tuple(process(pid) for pid in (1, 2, 3)))
+        for text, expected in (
+            ("cpu > 10", [3, 2]),
+            ("cpu>10 and not pid == 3", [2]),
+            ("age >= 1001s and mem < 1 and time < 200ms", [1]),
+            ("command ~ 'id [13]'", [3, 1]),
+            ('"task2" or pid = 3', [3, 2]),
+            ("exe == none", [3, 2, 1]),
+            ("exe != 'sh'", []),
+            ('"task2"', [2]),
+        ):
+            view.filter_by(text)
+            assert pids(view) == expected, text
+
+    def test_an_expression_is_asked_again_of_every_frame(self, view: View) -> None:
+        view.filter_by("cpu > 50")
+        before = (process(1), process(2))
+        assert pids(shown(view, process(1, user_time_ns=SECOND), process(2), before=before)) == [1]
+        assert pids(shown(view, process(1), process(2, user_time_ns=SECOND), before=before)) == [2]
+
+    def test_what_cannot_be_meant_leaves_the_filter_as_it_was(self, view: View) -> None:
+        shown(view, *FAMILY)
+        view.filter_by("rss > 2G")
+        with pytest.raises(QueryError):
+            view.filter_by("rss > ")
+        assert (view.filter_text, pids(view)) == ("rss > 2G", [20, 21])
+
+    def test_sections_that_an_expression_reads_are_wanted_while_it_is_asked(self, view: View) -> None:
+        usual = view.sections
+        view.filter_by("not (read > 1M or exe == '/bin/sh')")
+        assert view.sections - usual == {"process_io", "process_executables"}
+        view.filter_by("read")
+        assert view.sections == usual
+
+    def test_what_rests_reads_nothing_as_its_column_says(self, view: View) -> None:
+        rows = (process(1), process(2), process(3))
+        frames = [
+            with_sections(
+                frame(seq, rows),
+                ("process_io", [io_row(1, 1, 7), io_row(2, seq, seq << 20)]),
+            )
+            for seq in (1, 2)
+        ]
+        view.show(process_table(*frames))
+        for text, expected in (("read == 0", [1]), ("read > 512K", [2]), ("read == none", [3])):
+            view.filter_by(text)
+            assert pids(view) == expected, text
 
     def test_one_user(self, view: View) -> None:
         shown(view, *FAMILY)
@@ -280,6 +339,10 @@ class TestThreads:
         threaded.filter_by("shell")
         assert sorted(pids(threaded), key=str) == [10, 1001, 1002]
         threaded.filter_by("worker")
+        assert pids(threaded) == [1002]
+        threaded.filter_by("rss == 1G and name == shell")
+        assert sorted(pids(threaded), key=str) == [10, 1001, 1002]
+        threaded.filter_by("cpu > 20")
         assert pids(threaded) == [1002]
 
     def test_of_a_process_that_is_not_in_the_frame_are_left_out(self, view: View) -> None:
