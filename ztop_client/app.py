@@ -3,9 +3,10 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ztop_client.columns.processes import tabs
 from ztop_client.glyphs import ASCII
@@ -21,11 +22,15 @@ from ztop_client.settings import (
     settings_of,
     settings_path,
 )
+from ztop_client.sources.opening import Opened as LiveOpened
 from ztop_client.sources.opening import open_source
 from ztop_client.sources.source import Source
 from ztop_client.text import printable
 from ztop_client.users import own_user
 from ztop_client.view import View
+
+if TYPE_CHECKING:
+    from ztop_client.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class Opened:
     ticks: int = 1
     tick_seconds: float = DEFAULT_INTERVAL_SECONDS
     notice: str | None = None
+    recorder: "Recorder | None" = None
 
 
 def run(options: Options) -> int:
@@ -43,15 +49,51 @@ def run(options: Options) -> int:
 
     Raises :exc:`ztop_client.channel.DaemonUnreachable` for a daemon that was asked for and cannot be reached.
     """
-    return show(options, partial(_open_live, options))
+    if options.record_path is not None:
+        return _record(options.record_path, options)
+    return show(options, lambda view: _on_screen(_open_live(options, view)))
 
 
-def _open_live(options: Options, view: View) -> Opened:
+def _record(path: str, options: Options) -> int:
+    """Shows it and records it; fails where either fails."""
+    # imported where it is needed: SQLite takes its time
+    from ztop_client.recorder import recording
+    from ztop_protocol.recording_format import RecordingError
+
+    problem: str | None = None
+    recorders: list[Recorder] = []
+    status = 1
+    try:
+        with ExitStack() as stack:
+
+            def open_recorded(view: View) -> Opened:
+                live = _open_live(options, view)
+                try:
+                    recorders.append(stack.enter_context(recording(path, options, live)))
+                except RecordingError:
+                    live.source.close()
+                    raise
+                return _on_screen(live, recorders[0])
+
+            status = show(options, open_recorded)
+        problem = next((recorder.problem for recorder in recorders), None)
+    except RecordingError as error:
+        problem = str(error)
+    if problem is not None:
+        print(f"ztop: {printable(problem)}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _open_live(options: Options, view: View) -> LiveOpened:
     # a daemon of its own measures every second at least: the last minutes are drawn from that, and + goes down to it
     interval_seconds = view.interval_seconds or DEFAULT_INTERVAL_SECONDS
     tick_seconds = min(interval_seconds, DEFAULT_INTERVAL_SECONDS)
-    opened = open_source(options.socket_path, interval_seconds, sorted(view.sections), tick_seconds)
-    return Opened(opened.source, opened.ticks, opened.tick_ns / 1e9)
+    return open_source(options.socket_path, interval_seconds, sorted(view.sections), tick_seconds)
+
+
+def _on_screen(live: LiveOpened, recorder: "Recorder | None" = None) -> Opened:
+    return Opened(live.source, live.ticks, live.tick_ns / 1e9, recorder=recorder)
 
 
 def show(options: Options, open: Callable[[View], Opened]) -> int:
@@ -78,7 +120,7 @@ def show(options: Options, open: Callable[[View], Opened]) -> int:
         from ztop_client.monitor import watch
 
         said = " ".join(sentence for sentence in (notice, opened.notice) if sentence) or None
-        return watch(opened.source, view, opened.ticks, opened.tick_seconds, said)
+        return watch(opened.source, view, opened.ticks, opened.tick_seconds, said, opened.recorder)
     finally:
         opened.source.close()
         after = remembered(before, started, settings_of(view))

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import urwid
 
@@ -28,6 +28,9 @@ from ztop_client.widgets.screen import Screen
 from ztop_protocol.codec import FrameDecoder, Malformed, Wire
 from ztop_protocol.frame import Key
 
+if TYPE_CHECKING:
+    from ztop_client.recorder import Recorder
+
 MAINTAIN_SECONDS = 0.25
 """How often a source that is not connected is asked to try again."""
 _LATE_FRAMES = 3
@@ -39,12 +42,19 @@ INTERVALS_TICKS = (1, 2, 3, 5, 10, 15, 30, 60)
 """What + and - choose from."""
 
 
-def watch(source: Source, view: View, ticks: int = 1, tick_seconds: float = 1.0, notice: str | None = None) -> int:
+def watch(
+    source: Source,
+    view: View,
+    ticks: int = 1,
+    tick_seconds: float = 1.0,
+    notice: str | None = None,
+    recorder: "Recorder | None" = None,
+) -> int:
     """Shows ``source`` on the terminal until the user quits; the exit status. Closes nothing.
 
-    A frame comes every ``ticks`` ticks of ``tick_seconds``. ``notice`` is said at first.
+    A frame comes every ``ticks`` ticks of ``tick_seconds``. ``notice`` is said at first. ``recorder`` is told of.
     """
-    monitor = Monitor(source, Terminal(), view, ticks, tick_seconds)
+    monitor = Monitor(source, Terminal(), view, ticks, tick_seconds, recorder)
     monitor.say(notice)
     collect_seldom()
     # what nohup ignores stays ignored: the terminal itself then says that it is gone
@@ -74,8 +84,17 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 class Monitor:
     """Everything that is on the screen, and what moves it."""
 
-    def __init__(self, source: Source, terminal: Terminal, view: View, ticks: int, tick_seconds: float) -> None:
+    def __init__(
+        self,
+        source: Source,
+        terminal: Terminal,
+        view: View,
+        ticks: int,
+        tick_seconds: float,
+        recorder: "Recorder | None" = None,
+    ) -> None:
         self._source = source
+        self._recorder = recorder
         self._terminal = terminal
         self._ticks = ticks
         self._tick_seconds = tick_seconds
@@ -211,8 +230,9 @@ class Monitor:
         lost, past = self._lost(), self._past()
         self._screen.timeline = self._rewinding.timeline if self._rewinding.is_active else None
         title = self._screen.title
-        if (title.source, title.lost, title.past) != (self._source.title, lost, past):
-            self._screen.title = Title(self._source.title, lost, title.marks, past)
+        recording = self._recording()
+        if (title.source, title.lost, title.past, title.recording) != (self._source.title, lost, past, recording):
+            self._screen.title = Title(self._source.title, lost, title.marks, past, recording)
             self._screen.changed()
         if self._alarm is not None:
             self._loop.remove_alarm(self._alarm)
@@ -232,6 +252,16 @@ class Monitor:
     def _past(self) -> str | None:
         """That what is shown was, and is not, in a few words."""
         return self._rewinding.title() if self._rewinding.is_active else self._source.status().past
+
+    def _recording(self) -> str | None:
+        """For the title; what is new about it is said."""
+        if self._recorder is None:
+            return None
+        news = self._recorder.news()
+        if news is not None:
+            self.say(news)
+            self._screen.changed()
+        return self._recorder.mark
 
     def _lost(self) -> str | None:
         """Why no frames come, and for how long; None while they do."""

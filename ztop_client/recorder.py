@@ -15,6 +15,7 @@ from typing import Self
 
 from ztop_client.channel import Channel, DaemonUnreachable
 from ztop_client.daemon import Daemon, SocketDaemon
+from ztop_client.formats import bytes_text
 from ztop_client.moments import parse_moment
 from ztop_client.options import Options
 from ztop_client.sources.opening import Opened
@@ -58,7 +59,8 @@ class Recorder:
         self._duration_ns = duration_ns
         self._before = before
         self._first: tuple[Frame, float] | None = None
-        self._is_told = False
+        self._told: str | None = None
+        self._is_end_told = False
         self._is_complete = False
         self._has_stopped = False
         self._waiting: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
@@ -91,15 +93,34 @@ class Recorder:
     def is_complete(self) -> bool:
         """Whether the duration is over."""
         if self._first is not None and self._duration_ns is not None and not self._is_complete:
-            self._is_complete = time.monotonic() - self._first[1] > self._duration_ns / 1e9 + _GRACE_SECONDS
+            self._end_if(time.monotonic() - self._first[1] > self._duration_ns / 1e9 + _GRACE_SECONDS)
         return self._is_complete
+
+    def _end_if(self, is_complete: bool) -> None:
+        if is_complete:
+            self._is_complete = True
+            self._waiting.put(None)
+
+    @property
+    def mark(self) -> str | None:
+        """For a title: the size of what is recorded; None once that is complete."""
+        if not self._has_stopped:
+            return f"REC {bytes_text(self.size_bytes)}"
+        return None if self.problem is None else "REC stopped"
 
     def new_problem(self) -> str | None:
         """The problem, the first time that there is one to be told."""
-        if self._is_told or self.problem is None:
+        if self._told == self.problem:
             return None
-        self._is_told = True
+        self._told = self.problem
         return self.problem
+
+    def news(self) -> str | None:
+        """As :meth:`new_problem`; also that the recording is complete."""
+        if self.is_complete and self._has_stopped and self.problem is None and not self._is_end_told:
+            self._is_end_told = True
+            return f"{self.path} is complete: {bytes_text(self.size_bytes)}."
+        return self.new_problem()
 
     @property
     def size_bytes(self) -> int:
@@ -109,18 +130,19 @@ class Recorder:
         except OSError:
             return 0
 
-    def take(self, frame: Frame) -> None:
-        """The next frame. Never waits."""
+    def take(self, frame: Frame) -> bool:
+        """The next frame; whether more are wanted. Never waits."""
         if self.is_complete or self._has_stopped:
-            return
+            return False
         if self._waiting.qsize() >= _MOST_WAITING:
             self.problem = f"{self.path} lacks frames: the disk was too slow"
         else:
             self._waiting.put(frame)
         if self._first is None:
             self._first = frame, time.monotonic()
-        if self._duration_ns is not None and frame.boottime_ns - self._first[0].boottime_ns >= self._duration_ns:
-            self._is_complete = True
+        if self._duration_ns is not None:
+            self._end_if(frame.boottime_ns - self._first[0].boottime_ns >= self._duration_ns)
+        return not self._is_complete
 
     def _run(self) -> None:
         try:

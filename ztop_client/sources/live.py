@@ -26,7 +26,7 @@ class LiveSource:
         self._pair: Pair | None = None
         self._first: Frame | None = None
         self._awaits_first = False
-        self._taker: Callable[[Frame], None] | None = None
+        self._taker: Callable[[Frame], bool] | None = None
         self._status = SourceStatus(False, time.monotonic())
         self._retry_seconds = _RETRY_SECONDS[0]
         self._not_before = 0.0
@@ -74,10 +74,10 @@ class LiveSource:
         else:
             self._status = SourceStatus(True, time.monotonic())
 
-    def hand_frames_to(self, taker: Callable[[Frame], None] | None) -> None:
+    def hand_frames_to(self, taker: Callable[[Frame], bool] | None) -> None:
         """From now on every frame that the daemon makes, with all it lets us see, is handed over as it arrives.
 
-        What :meth:`latest` gives stays at its interval. None: no more.
+        Until ``taker`` returns that it wants no more; None: to nobody. What :meth:`latest` gives stays at its interval.
         """
         self._taker = taker
         if self._channel is not None:
@@ -148,10 +148,10 @@ class LiveSource:
 
     def _keep_frames(self) -> bool:
         frames = [] if self._channel is None else self._channel.frames()
-        before = self._pair
+        before, wants_more = self._pair, True
         for frame in frames:
             if self._taker is not None:
-                self._taker(frame)
+                wants_more = self._taker(frame)
                 if not self._is_due(frame):
                     continue
             if self._pair is None:
@@ -166,6 +166,8 @@ class LiveSource:
                 self._pair = self._pair.followed_by(frame)
         if frames:
             self._retry_seconds = _RETRY_SECONDS[0]
+        if not wants_more:
+            self.hand_frames_to(None)
         return self._pair is not before
 
     def _is_due(self, frame: Frame) -> bool:

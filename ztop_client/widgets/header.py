@@ -36,6 +36,8 @@ class Title:
     marks: tuple[str, ...] = ()
     """Short words for what is switched on: PAUSED, FOLLOW."""
     past: str | None = None
+    recording: str | None = None
+    """That what comes is recorded."""
 
 
 TITLE_NAME = " ztop "
@@ -48,6 +50,8 @@ def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs, ta
     """
     left: list[Piece] = [("title_name", TITLE_NAME), *tabs]
     state: list[Piece] = [("title_paused", f" {mark} ") for mark in title.marks]
+    if title.recording is not None:
+        state.append(("title_lost", f" {title.recording} "))
     if title.lost is not None:
         state.append(("title_lost", f" {title.lost} "))
     elif title.past is not None:
