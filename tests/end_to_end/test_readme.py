@@ -10,12 +10,16 @@ import sys
 import textwrap
 import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.real_daemon import Daemon
+from tests.protocol.recorded_frames import made, record
+from tests.ztop_client.fake_daemon import FakeDaemon, memory
 from tests.ztop_client.terminal_driver import Driver
+from ztop_protocol.recording import RecordingWriter
 from ztop_protocol.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +34,8 @@ def indented() -> list[str]:
 
 
 COMMANDS = [shlex.split(line, comments=True) for line in indented() if re.match(r"(sudo )?ztopd?( |$)", line)]
+
+LOOKING_BACK = [command for command in COMMANDS if {"--at", "--replay"} & set(command) and "--export" not in command]
 
 
 def run_as_installed(command: list[str]) -> list[str]:
@@ -58,8 +64,8 @@ def test_version(name: str) -> None:
 def test_every_command_is_tested_here() -> None:
     batch = [command for command in COMMANDS if command[:2] == ["ztop", "-b"]]
     with_path = [command for command in COMMANDS if "--socket" in command]
-    others = [command for command in COMMANDS if command not in batch + with_path]
-    assert (len(batch), len(with_path)) == (3, 2)
+    others = [command for command in COMMANDS if command not in batch + with_path + LOOKING_BACK]
+    assert (len(batch), len(with_path), len(LOOKING_BACK)) == (3, 2, 4)
     # test_ztopd_cli.py runs a daemon without options, but for the path
     assert sorted(others) == [["sudo", "ztopd"], ["ztop"], ["ztopd", "--check"]]
 
@@ -92,6 +98,39 @@ def test_the_screen_without_options() -> None:
         driver.wait("live")
         driver.send("q")
         assert driver.ended() == 0
+
+
+@pytest.mark.parametrize("command", LOOKING_BACK, ids=shlex.join)
+def test_looking_back(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording of ten minutes, and a daemon that remembers a frame of every hour of the last day."""
+    writer = RecordingWriter(str(tmp_path / "incident.ztop"), 10**9)
+    record(writer, 1, 600)
+    writer.close()
+    hour_ns = 3600 * 10**9
+    since_ns = time.time_ns() - 25 * hour_ns
+    hourly = [
+        replace(made(seq), time_ns=since_ns + seq * hour_ns, boottime_ns=(100 + seq) * hour_ns) for seq in range(26)
+    ]
+    monkeypatch.setenv("ZTOP_SOCKET", str(tmp_path / "socket"))
+    arguments = [str(tmp_path / part) if part.endswith(".ztop") else part for part in command]
+    with FakeDaemon(hourly, path=str(tmp_path / "socket")) as daemon:
+        daemon.answers |= memory(hourly)
+        daemon.in_background()
+        if "-b" not in command:
+            with Driver(run_as_installed(arguments), 120, 30, dict(os.environ)) as driver:
+                driver.wait("recorded" if "--replay" in command else " ago")
+                assert "live" not in driver.screen.display[0]
+                driver.send("q")
+                assert driver.ended() == 0
+            return
+        done = subprocess.run(run_as_installed(arguments), capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0
+    if "--replay" in command:
+        assert done.stderr == ""
+        assert [json.loads(line)["seq"] for line in done.stdout.splitlines()] == list(range(300, 601))
+    else:
+        assert "before what was asked for" in done.stderr
+        assert len(done.stdout.splitlines()) == 7 + int(command[command.index("--limit") + 1])
 
 
 def test_a_daemon_of_ones_own_and_its_screen(folder: Path) -> None:
