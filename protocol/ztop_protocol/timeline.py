@@ -5,7 +5,7 @@ of one boot, with wall time and boot time advancing together. Within a span wall
 right; of what the spans answer, the frame with the greatest time counts, the later one of equals.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -179,6 +179,12 @@ def place_up_to(piece: P, seq: int) -> Place[P] | None:
     """The last frame of a segment that is not later than that number."""
     index = bisect_right(piece.stamps, seq, key=lambda stamp: stamp.seq) - 1
     return None if index < 0 else Place(piece, index)
+
+
+def place_from(piece: P, seq: int) -> Place[P] | None:
+    """The first frame of a segment that is not earlier than that number."""
+    index = bisect_left(piece.stamps, seq, key=lambda stamp: stamp.seq)
+    return None if index == len(piece.stamps) else Place(piece, index)
 
 
 def frames(pieces: Iterable[Piece], from_ns: int, to_ns: int, names: Collection[str] | None = None) -> Iterator[Frame]:

@@ -20,7 +20,8 @@ Ask: TypeAlias = Callable[[str, Arguments, Callable[[Wire | RequestFailed], None
 _MOST_SEGMENTS = 24
 """Kept compressed as they came, and opened; of the last :data:`_MOST_DECODED` the frames too."""
 _MOST_DECODED = 3
-_FIRST_SEQ = -1
+_FIRST_SEQ = 0
+"""Numbers of frames begin with 1."""
 _END_OF_TIME_NS = (1 << 63) - 1
 
 

@@ -15,7 +15,16 @@ from typing import Protocol, TypeAlias, TypeVar
 from ztop_protocol.codec import Malformed
 from ztop_protocol.recording_reader import StoredSegment
 from ztop_protocol.segment import EncodedFrame, SealedSegment, Segment, Stamp
-from ztop_protocol.timeline import GAP_INTERVALS, MILLISECOND_NS, Place, Timeline, milliseconds, place_at, place_up_to
+from ztop_protocol.timeline import (
+    GAP_INTERVALS,
+    MILLISECOND_NS,
+    Place,
+    Timeline,
+    milliseconds,
+    place_at,
+    place_from,
+    place_up_to,
+)
 from ztopd.history.command_lines import CommandLines, remembered
 from ztopd.history.ring import Ring
 
@@ -63,9 +72,7 @@ class Damaged(Exception):
 class History:
     """Ring and store. All of it belongs to the event loop's thread, but for the work that :meth:`read` is given."""
 
-    def __init__(
-        self, ring: Ring, store: Store | None = None, command_lines: CommandLines = CommandLines.FULL
-    ) -> None:
+    def __init__(self, ring: Ring, store: Store | None = None, command_lines: CommandLines = CommandLines.FULL) -> None:
         self.ring = ring
         self.store = store
         self._command_lines = command_lines
@@ -122,14 +129,14 @@ class History:
 
     async def at_seq(self, seq: int) -> Moment | None:
         """The frame of that number; None where it is not remembered."""
-        found = await self._up_to_seq(seq)
+        found = await self.up_to_seq(seq)
         return None if found is None or found.stamp.seq != seq else found
 
     async def before(self, moment: Moment) -> Moment | None:
         """The frame recorded before that one."""
-        return await self._up_to_seq(moment.stamp.seq - 1)
+        return await self.up_to_seq(moment.stamp.seq - 1)
 
-    async def _up_to_seq(self, seq: int) -> Moment | None:
+    async def up_to_seq(self, seq: int) -> Moment | None:
         """The last frame that is not later than that number."""
         while True:
             in_ring = self.ring.timeline.up_to_seq(seq)
@@ -141,6 +148,18 @@ class History:
                 return None
             try:
                 found = await self.read(piece, lambda piece: _moments(place_up_to(piece, seq)))
+            except Damaged:
+                continue
+            return found[0] if found else None
+
+    async def after_seq(self, seq: int) -> Moment | None:
+        """The first frame that is later than that number."""
+        while True:
+            piece = next((piece for piece in self._pieces() if piece.last.seq > seq), None)
+            if piece is None:
+                return None
+            try:
+                found = await self.read(piece, lambda piece: _moments(place_from(piece, seq + 1)))
             except Damaged:
                 continue
             return found[0] if found else None

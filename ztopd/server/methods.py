@@ -240,5 +240,6 @@ METHODS: dict[str, Method] = {
     "threads": threads,
     "asof": past.asof,
     "segments": past.segments,
+    "segment": past.segment,
 }
 """``subscribe`` and ``unsubscribe`` are the session's own."""

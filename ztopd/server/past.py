@@ -158,6 +158,33 @@ async def segments(client: Client, arguments: Arguments) -> bytes:
     return pack({"segments": given, "cursor": None})
 
 
+async def segment(client: Client, arguments: Arguments) -> bytes:
+    """The one segment that has the frame of a moment, or the next one beside a number, and that frame's number."""
+    names = read.names(arguments, "sections", SECTIONS, FRAME_SECTIONS)
+    given = {name: time_of(arguments, name) for name in ("time_ns", "before_seq", "after_seq")}
+    asked = {name: value for name, value in given.items() if value is not None}
+    if len(asked) != 1:
+        raise read.bad("time_ns, before_seq, after_seq: exactly one of them was expected")
+    [(name, value)] = asked.items()
+    history = client.hub.history
+    async with client.hub.history_turns.of(client.peer.uid):
+        while True:
+            if name == "time_ns":
+                found = await history.at_time(value)
+            elif name == "before_seq":
+                found = await history.up_to_seq(value - 1)
+            else:
+                found = await history.after_seq(value)
+            if found is None:
+                raise read.Refusal(ErrorCode.NOT_FOUND, "nothing is remembered there")
+            cut = partial(client.hub.seen_segments.seen, names=names, view=client.view)
+            try:
+                piece = await history.read(found.piece, cut)
+            except Damaged:
+                continue
+            return pack({"segment": segment_as_map(piece), "seq": found.stamp.seq})
+
+
 def span_of(arguments: Arguments) -> tuple[int, int]:
     """Both ends of the time that is asked for; everything where they are not there."""
     from_ns, to_ns = time_of(arguments, "from_ns"), time_of(arguments, "to_ns")
