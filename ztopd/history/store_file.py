@@ -55,7 +55,9 @@ def _code(error: sqlite3.Error) -> int:
 def unusable(error: sqlite3.Error | OSError, directory: str) -> StoreUnusable:
     """What an error means for the store."""
     if isinstance(error, OSError):
-        state = _STATES_BY_ERRNO.get(error.errno or 0, StoreState.CANNOT_OPEN)
+        is_shut = error.errno == errno.EACCES and os.path.isdir(directory) and not os.access(directory, os.W_OK)
+        usual = StoreState.READ_ONLY if is_shut else StoreState.CANNOT_OPEN
+        state = _STATES_BY_ERRNO.get(error.errno or 0, usual)
         return StoreUnusable(state, f"{error.filename or directory}: {error.strerror or error}")
     return StoreUnusable(_state_of(_code(error), directory), f"{os.path.join(directory, FILE_NAME)}: {error}")
 
