@@ -290,7 +290,7 @@ def _groups(processes: Iterable[ProcessUse], name_of: Callable[[ProcessUse], str
 def _remainder(machine: MachineUse, interval_ns: int | None, processes: Iterable[ProcessUse]) -> Remainder:
     times = [process.use.cpu_time_ns for process in processes]
     of_machine = _sum_of_all((machine.cpu_user_time_ns, machine.cpu_system_time_ns))
-    of_processes = sum_of_known(times)
+    of_processes = sum_of_known(times) if times else 0
     unseen = None if of_machine is None or of_processes is None else of_machine - of_processes
     machine_ns = machine.cpu_interval_ns
     # a source that was late was counted over another time
