@@ -86,7 +86,7 @@ def test_urwid_stays_in_the_screen() -> None:
     assert not {name for name in users if not within(name, MAY_IMPORT_URWID)}
 
 
-@pytest.mark.parametrize("module", ["ztop_client.cli", "ztop_client.batch"])
+@pytest.mark.parametrize("module", ["ztop_client.cli", "ztop_client.batch", "ztop_client.looking_back"])
 def test_batch_mode_starts_without_urwid(module: str) -> None:
     paths = [str(ROOT), str(ROOT / "protocol")]
     code = f"import sys; sys.path[:0] = {paths}; import {module}; print('urwid' in sys.modules)"

@@ -76,6 +76,6 @@ def _age(moment: Moment) -> str | None:
     """How much older it is than what was asked for."""
     if moment.age_ns <= 0:
         return None
-    age = f"{moment.age_ns / 1e9:.1f}s" if moment.age_ns < 9_950_000_000 else span_text(moment.age_ns)
+    age = f"{moment.age_ns // 1_000_000} ms" if moment.age_ns < 10_000_000_000 else span_text(moment.age_ns)
     gap = ": nothing was kept in between" if moment.gap else ""
     return f"this is of {moment_text(moment.pair.current.time_ns)}, {age} before what was asked for{gap}"

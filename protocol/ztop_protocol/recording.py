@@ -166,7 +166,7 @@ def _open(path: str, wal: bool) -> sqlite3.Connection:
     else:
         is_new = check_is_file(path) == 0
     connection = sqlite3.connect(
-        f"file:{quote(path)}?mode=rw", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
+        f"file:{quote(os.fsencode(path))}?mode=rw", uri=True, timeout=_BUSY_SECONDS, check_same_thread=False
     )
     connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     try:

@@ -190,7 +190,7 @@ class RecordingReader:
 
     def _open(self) -> None:
         try:
-            self._use(connect_to_read(f"file:{quote(self.path)}?mode=ro", self.path))
+            self._use(connect_to_read(f"file:{quote(os.fsencode(self.path))}?mode=ro", self.path))
             self.refresh()
         except sqlite3.Error as error:
             self._forget()
@@ -280,7 +280,7 @@ class RecordingReader:
             for name in ("journal", "wal"):
                 with suppress(FileNotFoundError):
                     shutil.copyfile(f"{self.path}-{name}", f"{copy}-{name}")
-            connection = connect_to_read(f"file:{quote(copy)}?mode=rw", self.path, damaged=True)
+            connection = connect_to_read(f"file:{quote(os.fsencode(copy))}?mode=rw", self.path, damaged=True)
         except OSError as problem:
             raise RecordingError(f"{self.path} is damaged, and cannot be copied: {problem.strerror}") from None
         except sqlite3.Error as problem:

@@ -1,6 +1,7 @@
 """``--replay`` and ``--at`` in batch mode: what is printed is what was printed when it was."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -136,9 +137,9 @@ def test_how_old_it_is_is_said(recording: str, socket: str, of: str, capsys: pyt
     where = ["--replay", recording] if of == "recording" else ["--socket", socket]
     last = FRAMES[-1].time_ns // SECOND
     for later, words in (
-        ("0.4", "0.4s before what was asked for"),
-        ("2", "2.0s before what was asked for"),
-        ("3", "3.0s before what was asked for: nothing was kept in between"),
+        ("0.4", "400 ms before what was asked for"),
+        ("2", "2000 ms before what was asked for"),
+        ("3", "3000 ms before what was asked for: nothing was kept in between"),
         ("150", "2m30s before what was asked for: nothing was kept in between"),
     ):
         seconds, _, tenths = later.partition(".")
@@ -198,6 +199,16 @@ def test_half_a_file_opens_to_its_last_intact_frame(recording: str, capsys: pyte
     assert lines and lines == whole[1].splitlines()[: len(lines)]
     assert len(lines) < COUNT - 1
     assert "is damaged" in captured.err and captured.err.count("\n") == 1
+
+
+def test_a_name_that_is_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / os.fsdecode(b"a\x1b]0;x\x07?#%41\xff")
+    write(path, FRAMES[:5])
+    assert main(["-b", "--json", "--replay", str(path)]) == 0
+    assert seqs(capsys.readouterr().out) == [2, 3, 4, 5]
+    assert main(["-b", "--json", "--replay", str(path), "--at", "@5"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"ztop: {tmp_path}/a?]0;x??#%41? has nothing of ") and said[:-1].isprintable()
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "/", "/no\x1b/such", "/dev/null"])
