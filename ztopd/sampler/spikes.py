@@ -13,6 +13,8 @@ from dataclasses import dataclass
 WINDOW_NS = 60_000_000_000
 WARM_UP_NS = 10_000_000_000
 SETTLED_FRAMES = 3
+_MAX_FRAMES = 600
+"""A minute of the shortest interval that ztopd takes."""
 
 
 def cpu_threshold(mean_percent: float) -> float:
@@ -74,7 +76,7 @@ class SpikeDetector:
         self._history.append((interval_ns, time_ns))
         self._interval_ns += interval_ns
         self._time_ns += time_ns
-        while self._interval_ns - self._history[0][0] >= WINDOW_NS:
+        while self._interval_ns - self._history[0][0] >= WINDOW_NS or len(self._history) > _MAX_FRAMES:
             oldest_interval_ns, oldest_time_ns = self._history.popleft()
             self._interval_ns -= oldest_interval_ns
             self._time_ns -= oldest_time_ns
