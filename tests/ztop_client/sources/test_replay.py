@@ -60,12 +60,12 @@ def next_seq(source: Source) -> int | None:
     descriptor = source.fileno()
     assert descriptor is not None
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while select.select([descriptor], [], [], max(deadline - time.monotonic(), 0))[0]:
+    # the end may be told with the last frame
+    while source.status().past != "end of recording":
+        assert select.select([descriptor], [], [], max(deadline - time.monotonic(), 0))[0], "nothing came"
         if source.receive():
             return shown_seq(source)
-        if source.status().past == "end of recording":
-            return None
-    raise AssertionError("nothing came")
+    return None
 
 
 def shown_seq(source: Source) -> int:
