@@ -30,7 +30,7 @@ class Malformed(ValueError):
     """Bytes or values that are not what this page says; the sentence says where."""
 
 
-def _portable(cell: Cell) -> Cell | bytes:
+def portable(cell: Cell) -> Cell | bytes:
     """Text with surrogate escapes as the bytes that it stands for; numbers of more than 64 bits are unknown."""
     if type(cell) is int and not -(1 << 63) <= cell < 1 << 64:
         return None
@@ -52,7 +52,7 @@ def _pack_rows(make: "dict[str, Wire]", *texts: str) -> bytes:
     try:
         return _pack(make)
     except (UnicodeEncodeError, OverflowError):
-        return _pack(make | {name: [[_portable(cell) for cell in row] for row in make[name]] for name in texts})
+        return _pack(make | {name: [[portable(cell) for cell in row] for row in make[name]] for name in texts})
 
 
 def encode_section(name: str, section: Section) -> bytes:

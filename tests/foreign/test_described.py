@@ -133,6 +133,25 @@ def test_segments_read_by_the_page_alone_are_the_frames(client: Client) -> None:
         assert sorted(rows.values()) == sorted(frame["sections"]["processes"]["rows"])
 
 
+def test_series(client: Client) -> None:
+    now = client.call("ping")["time_ns"]
+    columns = ["cpu_percent", "cpu_max_percent"]
+    answer = client.call("series", {"from_ns": now - 60 * 10**9, "to_ns": now, "columns": columns})
+    assert fields(answer) == shown("`series`")
+    assert answer["columns"] == ["time_ns", *columns]
+    everything = client.call("series", {"from_ns": now - 60 * 10**9, "to_ns": now})
+    described = re.split(r"\n##", PAGE.partition("\n### `series`\n")[2])[0]
+    assert set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*`) \|", described, re.MULTILINE)))) >= set(
+        everything["columns"][1:]
+    )
+
+
+def test_events(client: Client) -> None:
+    answer = client.call("events", {"kinds": ["started"]})
+    assert fields(answer) == shown("`events`")
+    assert answer["events"][0]["kind"] == "started"
+
+
 def test_subscribe(client: Client) -> None:
     answer = client.call("subscribe", {"interval": 1, "sections": ["cpus", "processes"]})
     assert set(answer) == {"subscription", "interval_ns"}

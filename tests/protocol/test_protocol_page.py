@@ -10,8 +10,9 @@ from ztop_protocol.codec import MAX_FRAME_BYTES
 from ztop_protocol.connection import MAX_DEPTH, SERVER_LIMITS, ErrorCode
 from ztop_protocol.rates import RATES
 from ztop_protocol.schema import MAX_TEXT_BYTES, SECTIONS
+from ztop_protocol.timeline import GAP_INTERVALS
 from ztopd.history import ring
-from ztopd.server import listener, methods, past, session
+from ztopd.server import listener, methods, past, session, strip
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "protocol" / "PROTOCOL.md").read_text("utf-8")
@@ -61,6 +62,9 @@ def test_every_error_is_described(code: ErrorCode) -> None:
         f"at most {methods.FIRST_FRAMES_SECONDS:.0f} s",
         f"at most {past.MAX_SEGMENTS} segments, and ends after about {past.SEGMENTS_BYTES >> 20} MiB of tracks",
         f"the last {ring.FRAMES} frames",
+        f"| `points` | at most so many rows, 1 to {strip.MAX_POINTS}; default {strip.POINTS} |",
+        f"| `limit` | 1 to {strip.MAX_EVENTS} events; default {strip.MAX_EVENTS} |",
+        f"more than {GAP_INTERVALS:g} intervals after",
         f"every how many frames, 1 to {session.MAX_TICKS}; default 1",
     ],
 )

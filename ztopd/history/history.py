@@ -29,6 +29,7 @@ from ztopd.history.command_lines import CommandLines, remembered
 from ztopd.history.ring import Ring
 
 Kept: TypeAlias = Segment | SealedSegment | StoredSegment
+PieceName: TypeAlias = tuple[int, int, int]
 T = TypeVar("T")
 
 _MOST_DAMAGED = 1000
@@ -217,6 +218,11 @@ class History:
             self._damaged.clear()
         self._damaged.add(piece)
         _log.warning("frames %d to %d cannot be read, and are left out: %s", piece.first.seq, piece.last.seq, error)
+
+
+def name_of(piece: Kept) -> PieceName:
+    """What tells a segment from others, and from what it was before it grew or was thinned."""
+    return piece.first.seq, piece.last.seq, piece.interval_ns
 
 
 def _reading(piece: StoredSegment, work: Callable[[Kept], T]) -> T:

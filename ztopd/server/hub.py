@@ -11,6 +11,7 @@ from ztopd.history import ring
 from ztopd.history.command_lines import CommandLines
 from ztopd.history.history import History, Store
 from ztopd.history.ring import Ring
+from ztopd.history.series import Curves
 from ztopd.server.latest import Latest
 from ztopd.server.published import Published
 from ztopd.server.seen import SeenSegments
@@ -65,6 +66,7 @@ class Hub:
     """One reading of threads at a time: they share the interpreter with everybody else."""
     history: History = field(init=False)
     seen_segments: SeenSegments = field(default_factory=SeenSegments)
+    curves: Curves = field(default_factory=Curves)
     history_turns: Turns = field(default_factory=Turns)
     """One question about the past at a time for each user."""
     _has_frame: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,4 +1,4 @@
-"""The methods, first of all those about the newest frames; :mod:`ztopd.server.past` has those about the others."""
+"""The methods, first of all those about the newest frames; :mod:`past` and :mod:`strip` have those about the others."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from ztop_protocol.segment import EncodedFrame
 from ztop_protocol.version import VERSION
 from ztopd.collectors.threads import NoSuchProcess, read_threads
 from ztopd.server import arguments as read
-from ztopd.server import past
+from ztopd.server import past, strip
 from ztopd.server.access import HIDEABLE, owner
 from ztopd.server.client import FRAME_SECTIONS, Client, Method, pack
 from ztopd.server.hub import rss_bytes
@@ -240,6 +240,8 @@ METHODS: dict[str, Method] = {
     "threads": threads,
     "asof": past.asof,
     "segments": past.segments,
+    "series": strip.series,
+    "events": strip.events,
     "segment": past.segment,
 }
 """``subscribe`` and ``unsubscribe`` are the session's own."""

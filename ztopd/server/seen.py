@@ -1,7 +1,6 @@
 """Segments and their frames as a view may see them. All of it is work for the history's thread."""
 
 from collections.abc import Collection, Sequence
-from typing import TypeAlias
 
 from ztop_protocol.codec import encode_section, encode_section_change
 from ztop_protocol.frame import Frame, Section, diff_section
@@ -9,17 +8,11 @@ from ztop_protocol.recording_reader import StoredSegment
 from ztop_protocol.schema import SECTIONS
 from ztop_protocol.segment import SealedSegment, Segment, SegmentReader, Step, pack_steps, seal
 from ztopd.history.cache import Cache
-from ztopd.history.history import Kept
+from ztopd.history.history import Kept, PieceName, name_of
 from ztopd.server.access import HIDEABLE, Access, View, hides_processes, rows_of, visible
 
-_Name: TypeAlias = tuple[int, int, int]
 _MOST_CUT_BYTES = 8 << 20
 _MOST_HOSTS = 4096
-
-
-def name_of(piece: Kept) -> _Name:
-    """What tells a segment from others, and from what it was before it grew or was thinned."""
-    return piece.first.seq, piece.last.seq, piece.interval_ns
 
 
 def frames_seen(piece: Kept, indexes: Sequence[int], names: Collection[str], view: View) -> list[Frame]:
@@ -44,9 +37,9 @@ class SeenSegments:
     """Segments with the tracks that a view may see. Public ones are handed on as they lie."""
 
     def __init__(self) -> None:
-        self._growing: Cache[_Name, SealedSegment] = Cache(1)
-        self._hides: Cache[_Name, bool] = Cache(_MOST_HOSTS)
-        self._cut: Cache[tuple[_Name, str, int], bytes] = Cache(_MOST_CUT_BYTES, len)
+        self._growing: Cache[PieceName, SealedSegment] = Cache(1)
+        self._hides: Cache[PieceName, bool] = Cache(_MOST_HOSTS)
+        self._cut: Cache[tuple[PieceName, str, int], bytes] = Cache(_MOST_CUT_BYTES, len)
 
     def seen(self, piece: Kept, names: Collection[str], view: View) -> SealedSegment:
         """A segment cut to a view: tracks of which nothing may be seen are left out.
