@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import TypeAlias
 
 SECOND_NS = 1_000_000_000
 _LATEST_NS = (1 << 63) - 1
@@ -55,6 +56,19 @@ def parse_moment(text: str, now_ns: int) -> int:
     except (ValueError, OverflowError, OSError):
         raise ValueError(f"{text!a} is no time: it is written like {FORMS}") from None
     return max(moment_ns, 0)
+
+
+When: TypeAlias = str | datetime | int
+"""A moment in words (:func:`parse_moment`), as a ``datetime`` (a naive one is of local time), or as wall time in ns."""
+
+
+def moment_ns(when: When, now_ns: int) -> int:
+    """The wall time in ns. Raises :exc:`ValueError` for words that are no time."""
+    if isinstance(when, str):
+        return parse_moment(when, now_ns)
+    if isinstance(when, datetime):
+        return int(when.replace(microsecond=0).timestamp()) * SECOND_NS + when.microsecond * 1000
+    return when
 
 
 def parse_span(text: str) -> int:

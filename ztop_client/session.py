@@ -1,8 +1,9 @@
 """The Python API: one conversation with a daemon, whose calls wait for their answers."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ztop_client.channel import Channel, DaemonUnreachable
 from ztop_client.daemon import Daemon
@@ -12,6 +13,11 @@ from ztop_protocol.codec import FrameDecoder, Malformed, Wire
 from ztop_protocol.frame import Cell, Frame
 from ztop_protocol.schema import THREADS
 
+if TYPE_CHECKING:
+    from ztop_client.moments import When
+    from ztop_client.sources.past import Moment, RememberedPast
+
+_END_OF_TIME_NS = (1 << 63) - 1
 CALL_SECONDS = 10.0
 """A private daemon takes half a second to its second sample, on a busy machine some more."""
 
@@ -111,12 +117,39 @@ class Session:
         rows = FrameDecoder().frame(self._call("threads", pid=pid)).rows("threads").values()
         return [dict(zip(THREADS.names, row, strict=True)) for row in rows]
 
-    def frames(self, interval_ticks: int = 1, sections: Sequence[str] | None = None) -> Iterator[Frame]:
+    def asof(self, when: "When", sections: Sequence[str] | None = None) -> "Moment":
+        """The machine as it was then, as the daemon remembers it, with the sections named, or all.
+
+        ``when``: ``"03:12"``, ``"-2m30s"``, ``"yesterday 14:00"``, a ``datetime``, or wall time in ns. Raises
+        :exc:`ztop_client.NothingThen` where nothing is remembered of that time.
+        """
+        return self._remembered().at(_ns(when, time.time_ns()), sections)
+
+    def frames(
+        self,
+        interval_ticks: int = 1,
+        sections: Sequence[str] | None = None,
+        *,
+        since: "When | None" = None,
+        until: "When | None" = None,
+    ) -> Iterator[Frame]:
         """The frames as they are made, every so many ticks of the daemon; the first is the one before the newest.
 
         One iteration at a time: a new one ends the one before. A reader that is late misses frames, never parts
         of one.
+
+        ``since``: those that the daemon remembers of that time on come first, then go on without a gap; each comes
+        once, and what a late reader missed is fetched. ``until``: no frame later than that.
         """
+        now_ns = time.time_ns()
+        until_ns = None if until is None else _ns(until, now_ns)
+        if since is None:
+            found = self._live(interval_ticks, sections)
+        else:
+            found = self._since(_ns(since, now_ns), until_ns, interval_ticks, sections)
+        return found if until_ns is None else _up_to(until_ns, found)
+
+    def _live(self, interval_ticks: int, sections: Sequence[str] | None) -> Iterator[Frame]:
         self._iterations += 1
         mine = self._iterations
         self._channel.subscribe(interval_ticks, sections)
@@ -134,16 +167,77 @@ class Session:
             if mine == self._iterations and self._channel.fileno() >= 0:
                 self._channel.unsubscribe()
 
-    def pairs(self, interval_ticks: int = 1, sections: Sequence[str] | None = None) -> Iterator[Pair]:
+    def _since(
+        self, from_ns: int, until_ns: int | None, interval_ticks: int, sections: Sequence[str] | None
+    ) -> Iterator[Frame]:
+        def tick(frame: Frame) -> int:
+            return frame.seq // interval_ticks
+
+        last: Frame | None = None
+        to_ns = _END_OF_TIME_NS if until_ns is None else until_ns
+        for frame in self._remembered().frames(from_ns, to_ns, sections):
+            if last is None or tick(frame) > tick(last):
+                last = frame
+                yield frame
+        if until_ns is not None and until_ns < time.time_ns():
+            return
+        for frame in self._live(interval_ticks, sections):
+            if last is not None and tick(frame) > tick(last) + 1:
+                # the clock may have been set back
+                first_ns, second_ns = sorted((last.time_ns, frame.time_ns))
+                for missed in self._remembered().frames(first_ns, second_ns, sections):
+                    if tick(last) < tick(missed) < tick(frame):
+                        last = missed
+                        yield missed
+            if last is None or tick(frame) > tick(last):
+                last = frame
+                yield frame
+
+    def pairs(
+        self,
+        interval_ticks: int = 1,
+        sections: Sequence[str] | None = None,
+        *,
+        since: "When | None" = None,
+        until: "When | None" = None,
+    ) -> Iterator[Pair]:
         """As :meth:`frames`, each one with what its rates are computed against, from the second one on.
 
         ``rates(pair.previous, pair.current, section)`` of :mod:`ztop_protocol.rates` then gives them.
         """
         pair: Pair | None = None
-        for frame in self.frames(interval_ticks, sections):
+        for frame in self.frames(interval_ticks, sections, since=since, until=until):
             pair = Pair(None, frame) if pair is None else pair.followed_by(frame)
             if pair.previous is not None:
                 yield pair
+
+    def events(
+        self, since: "When | None" = None, until: "When | None" = None, kinds: Sequence[str] | None = None
+    ) -> Iterator[dict[str, Cell]]:
+        """What happened, as far as the daemon remembers, in order: maps with ``time_ns``, ``seq``, ``kind`` and more.
+
+        ``kinds``: only these; docs/events.md has them.
+        """
+        now_ns = time.time_ns()
+        asked: dict[str, Wire] = {
+            "from_ns": None if since is None else _ns(since, now_ns),
+            "to_ns": None if until is None else _ns(until, now_ns),
+            "kinds": None if kinds is None else list(kinds),
+        }
+        cursor: Wire = None
+        while True:
+            answer = _map(self._call("events", **asked, cursor=cursor))
+            for event in answer["events"]:
+                yield {name: _cell(value) for name, value in _map(event).items()}
+            cursor = answer.get("cursor")
+            if cursor is None:
+                return
+
+    def _remembered(self) -> "RememberedPast":
+        # imported where it is needed: SQLite takes its time
+        from ztop_client.sources.past import RememberedPast
+
+        return RememberedPast(self._channel, self.title)
 
     def _call(self, method: str, **arguments: Wire) -> Wire:
         given = {name: value for name, value in arguments.items() if value is not None}
@@ -156,6 +250,20 @@ class Session:
         """A private daemon that died may have said why."""
         words = self._daemon.last_words()
         return error if words is None else DaemonUnreachable(words)
+
+
+def _ns(when: "When", now_ns: int) -> int:
+    # imported where it is needed: most starts are not about the past
+    from ztop_client.moments import moment_ns
+
+    return moment_ns(when, now_ns)
+
+
+def _up_to(time_ns: int, frames: Iterator[Frame]) -> Iterator[Frame]:
+    for frame in frames:
+        if frame.time_ns > time_ns:
+            return
+        yield frame
 
 
 def _map(value: Wire) -> dict[str, Any]:

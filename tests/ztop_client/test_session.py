@@ -1,15 +1,26 @@
 """The Python API against a daemon that says what the test tells it to."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.ztop_client.fake_daemon import FakeDaemon, Refused
+from tests.protocol.recorded_frames import made, record
+from tests.ztop_client.fake_daemon import FakeDaemon, Refused, memory
 from tests.ztop_client.fake_source import SECOND, frame, process
-from ztop_client import DaemonUnreachable, RemoteError, Session, connect
+from ztop_client import (
+    DaemonUnreachable,
+    NothingThen,
+    RecordingError,
+    RemoteError,
+    Session,
+    connect,
+    open_recording,
+)
 from ztop_protocol.frame import Frame
+from ztop_protocol.recording import RecordingWriter
 
 
 def machine(seq: int) -> Frame:
@@ -26,6 +37,17 @@ def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
 def session(daemon: FakeDaemon, tmp_path: Path) -> Iterator[Session]:
     with connect(str(tmp_path / "socket")) as made:
         yield made
+
+
+@pytest.fixture
+def remembering(daemon: FakeDaemon) -> FakeDaemon:
+    """It remembers frames 1 to 20, which makes 20 its newest."""
+    daemon.frames[:] = [machine(seq) for seq in range(1, 21)]
+    # the answers look at the list when they are asked
+    daemon.answers |= {
+        name: lambda asked, name=name: memory(daemon.frames)[name](asked) for name in ("asof", "segments")
+    }
+    return daemon
 
 
 def test_questions_and_answers(session: Session, daemon: FakeDaemon, tmp_path: Path) -> None:
@@ -107,3 +129,89 @@ def test_a_daemon_that_goes_away(session: Session, daemon: FakeDaemon) -> None:
 def test_nobody_there(tmp_path: Path) -> None:
     with pytest.raises(DaemonUnreachable, match=r"^no daemon at .*/none: No such file or directory$"):
         connect(str(tmp_path / "none"))
+
+
+def test_a_moment_as_text_number_and_datetime(session: Session, remembering: FakeDaemon) -> None:
+    time_ns = machine(7).time_ns
+    for when in (
+        time_ns + 5_000_000,
+        f"@{time_ns // SECOND}.005",
+        datetime.fromtimestamp(time_ns / SECOND + 0.005, UTC),
+    ):
+        moment = session.asof(when)
+        assert moment.pair.current == machine(7)
+        assert moment.pair.previous == machine(6)
+        assert (moment.age_ns, moment.gap) == (5_000_000, False)
+    assert session.asof(time_ns, ["host"]).pair.current.sections.keys() == {"host"}
+
+
+def test_a_moment_of_which_nothing_is_remembered(session: Session, remembering: FakeDaemon) -> None:
+    with pytest.raises(NothingThen):
+        session.asof(machine(1).time_ns - SECOND)
+    with pytest.raises(ValueError, match="is no time"):
+        session.asof("once upon a time")
+
+
+def test_remembered_frames_then_live_ones_each_once(session: Session, remembering: FakeDaemon) -> None:
+    seen = []
+    for one in session.frames(since=machine(5).time_ns):
+        seen.append(one)
+        if len(seen) == 24:
+            break
+        if one.seq >= 20:
+            remembering.publish(machine(one.seq + 1))
+    assert seen == [machine(seq) for seq in range(5, 29)]
+
+
+def test_what_a_late_reader_missed_is_fetched(session: Session, remembering: FakeDaemon) -> None:
+    frames = session.frames(since=machine(18).time_ns)
+    seen = [next(frames) for _ in range(3)]
+    # made after the last frame that was remembered, before those with which a subscription begins
+    remembering.frames += [machine(seq) for seq in range(21, 61)]
+    seen += [next(frames) for _ in range(40)]
+    assert [one.seq for one in seen] == list(range(18, 61))
+    assert seen[-1] == machine(60)
+
+
+def test_every_few_ticks_of_what_is_remembered(session: Session, remembering: FakeDaemon) -> None:
+    found = session.frames(5, since=machine(3).time_ns, until=machine(17).time_ns)
+    assert [one.seq for one in found] == [3, 5, 10, 15]
+    assert "subscribe" not in remembering.peers[-1].methods()
+
+
+def test_pairs_of_what_is_remembered(session: Session, remembering: FakeDaemon) -> None:
+    found = list(session.pairs(sections=["memory"], since=0, until=machine(4).time_ns))
+    assert [(pair.previous and pair.previous.seq, pair.current.seq) for pair in found] == [(1, 2), (2, 3), (3, 4)]
+
+
+def test_events_to_the_last_cursor(session: Session, daemon: FakeDaemon) -> None:
+    asked = []
+
+    def events(arguments: dict[str, Any]) -> Any:
+        asked.append(arguments)
+        number = arguments.get("cursor", 0)
+        return {"events": [{"number": number, "comm": b"\xff"}], "cursor": number + 1 if number < 2 else None}
+
+    daemon.answers["events"] = events
+    assert [event["number"] for event in session.events(since=5, kinds=["gap"])] == [0, 1, 2]
+    assert asked[0] == {"from_ns": 5, "kinds": ["gap"]}
+    assert next(session.events())["comm"] == "\udcff"
+
+
+def test_a_recording(tmp_path: Path) -> None:
+    path = tmp_path / "incident.ztop"
+    writer = RecordingWriter(str(path), SECOND, segment_frames=20)
+    record(writer, 1, 50)
+    writer.close()
+    with open_recording(str(path)) as recording:
+        assert (recording.first_ns, recording.last_ns) == (made(1).time_ns, made(50).time_ns)
+        assert recording.asof("-10s").pair.current == made(40)
+        assert [one.seq for one in recording.frames(since="-2s")] == [48, 49, 50]
+        pairs = list(recording.pairs(["processes"], since="-3s", until="-2s"))
+        assert [(pair.previous and pair.previous.seq, pair.current.seq) for pair in pairs] == [(46, 47), (47, 48)]
+        assert pairs[0].current.sections.keys() == {"processes"}
+        assert list(recording.notes) == []
+        with pytest.raises(NothingThen):
+            recording.asof("-1h")
+    with pytest.raises(RecordingError, match="No such file"):
+        open_recording(str(tmp_path / "none"))

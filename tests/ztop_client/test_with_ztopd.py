@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -272,24 +271,44 @@ def test_relative_entries_of_pythonpath_outlive_a_chdir(monkeypatch: pytest.Monk
         assert session.snapshot(["host"]).cell("host", "uptime_ns") is not None
 
 
-def example() -> str:
+def examples() -> list[str]:
     page = (ROOT / "docs" / "python-api.md").read_text()
-    found = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(found) == 1
-    return str(found[0])
+    return re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+
+
+def run_example(number: int) -> None:
+    exec(compile(examples()[number], "docs/python-api.md", "exec"), {})
+
+
+def test_every_documented_example_is_run_here() -> None:
+    assert len(examples()) == 2
 
 
 def test_the_documented_example(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert len(example().splitlines()) == 10
     monkeypatch.setenv("ZTOP_SOCKET", str(path))
-    variables: dict[str, Any] = {}
-    exec(compile(example(), "docs/python-api.md", "exec"), variables)
+    run_example(0)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 + (psutil.cpu_count() or 0)
     assert all(re.fullmatch(r"\d+ '.*' \d+", line) for line in lines[:3])
     assert all(re.fullmatch(r"CPU \d+: [0-9.]+ % busy", line) for line in lines[3:])
+
+
+def test_the_documented_example_of_the_past(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ZTOP_SOCKET", str(path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["-b", "-d", "0.25", "-n", "4", "--record", "incident.ztop"]) == 0
+    capsys.readouterr()
+    run_example(1)
+    lines = capsys.readouterr().out.splitlines()
+    # it has run for less than the time that is asked for
+    assert "remember" in lines[0] or "oldest" in lines[0]
+    assert re.fullmatch(r"'.*' (None|[0-9.]+) % [0-9.]+ s before what was asked for", lines[1])
+    assert len(lines) > 8
+    assert all(re.fullmatch(r"\d+ \d+", line) for line in lines[-8:])
 
 
 def test_the_documented_names_are_those_of_the_schema() -> None:
