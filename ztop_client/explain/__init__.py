@@ -1,0 +1,1 @@
+"""What a span of time was about, in plain sentences with figures."""
