@@ -21,6 +21,7 @@ from ztop_client.widgets.help import help_page
 from ztop_client.widgets.process_page import Chapter, ProcessPage
 from ztop_client.widgets.screen import Screen
 from ztop_protocol.frame import Key
+from ztop_protocol.query import QueryError
 
 _SCROLL_CELLS = 8
 
@@ -165,7 +166,7 @@ class Controller:
         is_filter = prompt.label == "Filter"
         if prompt.handle(key):
             if is_filter:
-                self._view.filter_by(prompt.text)
+                prompt.note = self._filter(prompt.text)
             else:
                 self._search = prompt.text
                 found = self._view.search(prompt.text)
@@ -175,15 +176,28 @@ class Controller:
         elif key == "esc":
             self._screen.prompt = None
             if is_filter:
-                self._view.filter_by("")
+                self._filter("")
         elif key in ("enter", "f4"):
-            self._screen.prompt = None
+            # what cannot be meant is to be put right, or left with Esc
+            if not (is_filter and prompt.note):
+                self._screen.prompt = None
         else:
             # the arrows still move; any other action leaves the prompt first
             if action_of(key) not in (Action.UP, Action.DOWN, Action.PAGE_UP, Action.PAGE_DOWN):
                 self._screen.prompt = None
             return False
         return True
+
+    def _filter(self, text: str) -> str:
+        """Filters; what is wrong with the text, and where, in a few words. The filter then stays what it was."""
+        before = self._view.sections
+        try:
+            self._view.filter_by(text)
+        except QueryError as error:
+            return f"at {error.position + 1}: {error.sentence}"
+        if self._view.sections != before:
+            self._refresh(False)
+        return ""
 
     def _question_key(self, prompt: Prompt, done: Callable[[str], str | None], key: str) -> bool:
         """A prompt that waits for Enter takes every key."""
@@ -202,7 +216,7 @@ class Controller:
         if self._rewinding.is_active:
             self._rewinding.leave()
         elif self._view.filter_text:
-            self._view.filter_by("")
+            self._filter("")
         elif self._view.uid is not None:
             self._view.show_user(None)
 

@@ -81,11 +81,11 @@ class Prompt:
         return True
 
     def line(self, width: int, glyphs: Glyphs) -> Line:
-        """The prompt; of a long text, its end."""
+        """The prompt; of a long text, its end, and of a long note, its beginning."""
         label = f" {self.label}: "
         shown = glyphs.showable(self.text)
         note = f"  {self.note} " if self.note else ""
-        room = max(width - len(label) - len(note) - 1, 1)
+        room = max(width - len(label) - min(len(note), width // 2) - 1, 1)
         while cells(shown) > room:
             shown = shown[1:]
         pieces = [("button_key", label), ("prompt", shown), ("prompt", "_"), ("message", note)]
