@@ -9,12 +9,16 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 SCRIPT = Path(__file__).with_name("neovim.lua")
+PAST_SCRIPT = Path(__file__).with_name("neovim_past.lua")
+BUSY = "import time\nwhile time.process_time() < 1: pass"
 NVIM = shutil.which("nvim")
 
 pytestmark = pytest.mark.skipif(NVIM is None, reason="nvim is not installed")
@@ -26,11 +30,11 @@ def answers(daemon_socket: str, tmp_path_factory: pytest.TempPathFactory) -> dic
     return asked(daemon_socket, tmp_path_factory.mktemp("home"))
 
 
-def asked(path: str, home: Path) -> dict[str, Any]:
+def asked(path: str, home: Path, script: Path = SCRIPT, **environment: str) -> dict[str, Any]:
     assert NVIM is not None
     done = subprocess.run(
-        [NVIM, "--headless", "-u", "NONE", "-i", "NONE", "-n", "-c", f"luafile {SCRIPT}", "-c", "qa!"],
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "ZTOP_SOCKET": path},
+        [NVIM, "--headless", "-u", "NONE", "-i", "NONE", "-n", "-c", f"luafile {script}", "-c", "qa!"],
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "ZTOP_SOCKET": path, **environment},
         cwd=home,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -98,3 +102,31 @@ def test_errors_are_sentences(answers: dict[str, Any]) -> None:
 
 def test_a_name_that_is_not_utf8(daemon_socket: str, oddly_named: int, tmp_path: Path) -> None:
     assert asked(daemon_socket, tmp_path)["bytes"] == list(b"caf\xe9-ztop")
+
+
+def test_a_busy_loop_that_is_gone(daemon_socket: str, tmp_path: Path) -> None:
+    """Numbers of Neovim are doubles: it names a moment to 256 ns, and frames are found to the millisecond."""
+    began_ns = time.time_ns()
+    with subprocess.Popen([sys.executable, "-c", BUSY]) as busy:
+        pass
+    middle_ns = (began_ns + time.time_ns()) // 2
+    deadline = time.monotonic() + 20
+    while True:
+        answers = asked(daemon_socket, tmp_path, PAST_SCRIPT, ZTOP_TIME_NS=str(middle_ns), ZTOP_PID=str(busy.pid))
+        if answers["now"]["sections"]["processes"]["rows"] in ([], {}):
+            break
+        assert time.monotonic() < deadline
+    (then,) = table(answers["then"], "processes")
+    assert (then["pid"], then["comm"][:6]) == (busy.pid, "python")
+    assert then["cpu_percent"] > 0
+    assert 0 <= answers["then"]["age_ns"] < 10**9
+    assert answers["then"]["gap"] is False
+    frame, previous = answers["asof"], answers["asof"]["previous"]
+    assert (frame["seq"], frame["seq"] - 1) == (answers["then"]["seq"], previous["seq"])
+    before, after = (
+        next(row for row in table(each, "processes") if row["pid"] == busy.pid) for each in (previous, frame)
+    )
+    used_ns = sum(after[name] - before[name] for name in ("user_time_ns", "system_time_ns"))
+    sampled_ns = [each["sections"]["processes"]["sampled_boottime_ns"] for each in (previous, frame)]
+    assert then["cpu_percent"] == pytest.approx(100 * used_ns / (sampled_ns[1] - sampled_ns[0]), rel=0.01)
+    assert "not_found: nothing is remembered of that time: the oldest frame is of " in answers["too_early"]
