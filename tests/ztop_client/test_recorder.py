@@ -1,9 +1,14 @@
 """What is recorded: every frame, whatever is shown, whatever goes wrong."""
 
 import os
+import random
+import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,13 +29,17 @@ from ztop_protocol.schema import SECTIONS
 OTHER_BOOT = "99999999-2222-3333-4444-555555555555"
 
 
-def recorded(path: Path) -> list[Frame]:
-    past = RecordedPast(str(path))
-    try:
-        assert not past.notes
+def recorded(path: Path, *, with_notes: bool = False) -> list[Frame]:
+    with closing(RecordedPast(str(path))) as past:
+        assert with_notes or not past.notes
         return list(past.frames(0, 1 << 62))
-    finally:
-        past.close()
+
+
+def chunks(path: Path) -> int:
+    """How often something was written since the last segment was complete."""
+    with closing(sqlite3.connect(path)) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM chunks").fetchone()
+        return int(count)
 
 
 def numbers(path: Path) -> list[int]:
@@ -67,7 +76,7 @@ class TestWhatIsRecorded:
         with Recorder(str(path), SECOND) as recorder:
             recorder.take(made(1))
             until(lambda: recorder.size_bytes > 0)
-            until(lambda: sqlite3.connect(path).execute("SELECT count(*) FROM chunks").fetchone() == (1,))
+            until(lambda: chunks(path) == 1)
             assert recorded(path) == [made(1)]
 
     def test_frames_that_came_before_are_passed_over(self, path: Path) -> None:
@@ -224,6 +233,64 @@ class TestWhatGoesWrong:
         tmp_path.chmod(0o500)
         with pytest.raises(RecordingError, match="Permission denied"):
             Recorder(str(tmp_path / "x"), SECOND)
+
+
+def killed(path: Path, seconds: Iterable[float]) -> Iterator[float]:
+    """Kills recordings after so many seconds; gives for how long, when it was killed, a frame had waited in vain."""
+    first = 1
+    for pause in seconds:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tests.ztop_client.recorded_until_killed", str(path), str(first), "0.02"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert child.stdout is not None and child.stderr is not None
+        with child:
+            said = [child.stdout.readline()]
+            time.sleep(pause)
+            child.kill()
+            at = time.monotonic()
+            said += child.stdout.readlines()
+            assert child.stderr.read() == ""
+        taken = {int(seq): float(moment) for seq, moment in (line.split() for line in said if line.endswith("\n"))}
+        found = set()
+        # the first one may have been killed before anything was written
+        if not path.exists() or path.stat().st_size > 0:
+            with suppress(RecordingError):
+                # what was half written when it was killed may be noted
+                frames = recorded(path, with_notes=True)
+                assert all(frame == made(frame.seq) for frame in frames)
+                found = {frame.seq for frame in frames}
+        yield at - min((moment for seq, moment in taken.items() if seq not in found), default=at)
+        first = max(taken, default=first) + 100
+
+
+class TestKilled:
+    def test_a_few_times(self, path: Path) -> None:
+        assert max(killed(path, (0.05, 2.3, 0.2))) < 2
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(400)
+    def test_a_hundred_times(self, path: Path) -> None:
+        chosen = random.Random(3)
+        lost = list(killed(path, (2.5 if number % 20 == 7 else chosen.uniform(0, 0.2) for number in range(100))))
+        assert len(lost) == 100
+        assert max(lost) < 2
+        # the runs that lasted are all there
+        assert len(recorded(path)) > 300
+        record(path, [made(1_000_000)])
+        assert numbers(path)[-1] == 1_000_000
+
+    def test_copied_while_it_is_written(self, path: Path) -> None:
+        with Recorder(str(path), SECOND) as recorder:
+            for seq in range(1, 51):
+                recorder.take(made(seq))
+            until(lambda: chunks(path) == 1)
+            shutil.copyfile(path, path.with_suffix(".copy"))
+            recorder.take(made(51))
+        assert numbers(path.with_suffix(".copy")) == list(range(1, 51))
+        assert numbers(path) == list(range(1, 52))
 
 
 class TestBefore:
