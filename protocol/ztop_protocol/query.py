@@ -6,6 +6,7 @@
     negation     "not" negation | "(" disjunction ")" | field operator value | text
     operator     == = != < <= > >= ~ !~         (~: a regular expression is found in the text, whatever the case)
     value        "text" | 'text' | word | number with a unit | none
+    question     expression [ "for" duration ]
 
 A text alone means: the name, the command line or the user contains it. What is absent satisfies no comparison but
 ``== none``. Nothing is evaluated as code; a parsed expression is data, and :func:`compiled` makes a test of it.
@@ -71,6 +72,15 @@ class Or:
 
 Expression: TypeAlias = Comparison | Contains | Not | And | Or
 
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An expression that is to hold for so long without a break; 0: in one frame at least."""
+
+    expression: Expression
+    duration_ns: int = 0
+
+
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<operator>==|!=|<=|>=|!~|=|<|>|~)
@@ -115,19 +125,27 @@ def _tokens(text: str) -> Iterator[_Token]:
 
 def parse(text: str) -> Expression:
     """The expression. Raises :exc:`QueryError`."""
-    if len(text) > MAX_LENGTH:
-        raise QueryError(f"an expression has at most {MAX_LENGTH} characters", MAX_LENGTH)
-    parser = _Parser(list(_tokens(text)), len(text))
+    parser = _Parser(text)
     found = parser.disjunction(0)
     parser.expect_end()
     return found
 
 
+def parse_question(text: str) -> Question:
+    """``cpu > 80 for 10s``. Raises :exc:`QueryError`."""
+    parser = _Parser(text)
+    found = Question(parser.disjunction(0), parser.duration())
+    parser.expect_end()
+    return found
+
+
 class _Parser:
-    def __init__(self, tokens: list[_Token], length: int) -> None:
-        self._tokens = tokens
+    def __init__(self, text: str) -> None:
+        if len(text) > MAX_LENGTH:
+            raise QueryError(f"an expression has at most {MAX_LENGTH} characters", MAX_LENGTH)
+        self._tokens = list(_tokens(text))
         self._next = 0
-        self._length = length
+        self._length = len(text)
 
     def _peek(self) -> _Token:
         if self._next < len(self._tokens):
@@ -150,6 +168,15 @@ class _Parser:
         token = self._peek()
         if token.kind != "end":
             raise QueryError(f"'and' or 'or' was expected before {token.text!a}", token.position)
+
+    def duration(self) -> int:
+        if not self._takes_word("for"):
+            return 0
+        token = self._take()
+        found = duration_ns(token.text) if token.kind == "word" else None
+        if found is None:
+            raise QueryError(f"{_FORMS[Measure.DURATION]} was expected after for", token.position)
+        return found
 
     def disjunction(self, depth: int) -> Expression:
         parts = [self._conjunction(depth)]
@@ -185,7 +212,7 @@ class _Parser:
     def _comparison(self, name: _Token) -> Comparison:
         field = field_of(name.text.lower())
         if field is None:
-            raise QueryError(_unknown(name.text), name.position)
+            raise QueryError(_unknown(name.text, self._peek().kind == "operator"), name.position)
         operator = self._take()
         if operator.kind != "operator":
             raise QueryError(f"an operator was expected after {name.text}: {' '.join(_OPERATORS)}", operator.position)
@@ -196,7 +223,9 @@ class _Parser:
         return Comparison(field, sign, _value(field, sign, operator.position, value))
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str, is_compared: bool) -> str:
+    if not is_compared:
+        return f"{name!a} alone means nothing: a text to be found is written in quotes"
     # imported where it is needed: only a mistake needs it
     from difflib import get_close_matches
 

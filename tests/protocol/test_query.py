@@ -20,11 +20,13 @@ from ztop_protocol.query import (
     Not,
     Or,
     QueryError,
+    Question,
     compiled,
     duration_ns,
     fields,
     is_expression,
     parse,
+    parse_question,
 )
 from ztop_protocol.query_fields import ALIASES, FIELDS, Measure
 
@@ -82,6 +84,7 @@ def test_what_binds_closer() -> None:
         ("cpu 80", 4, "operator"),
         ("foo = 3", 0, "foo"),
         ("cpuu > 3", 0, "cpu meant"),
+        ("firefox", 0, "in quotes"),
         ("rss > 80%", 6, "size"),
         ("cpu > 2G", 6, "percentage"),
         ("age < soon", 6, "time"),
@@ -127,6 +130,45 @@ def test_durations(text: str, seconds: float) -> None:
 @pytest.mark.parametrize("text", ["", "s", "10x", "-5s", "1h 30m", "9" * 80])
 def test_no_durations(text: str) -> None:
     assert duration_ns(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expression", "seconds"),
+    [
+        ("cpu > 80 for 10s", "cpu > 80", 10),
+        ("cpu > 80 FOR 1m30s", "cpu > 80", 90),
+        ("cpu > 80", "cpu > 80", 0),
+        ("name == for for 2", "name == for", 2),
+        ("'for 10s' for 250ms", "'for 10s'", 0.25),
+        ("(pid = 1 or pid = 2) for 0s", "pid = 1 or pid = 2", 0),
+    ],
+)
+def test_questions(text: str, expression: str, seconds: float) -> None:
+    assert parse_question(text) == Question(parse(expression), round(seconds * SECOND))
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "word"),
+    [
+        ("cpu > 80 for", 12, "time"),
+        ("cpu > 80 for ever", 13, "time"),
+        ("cpu > 80 for '10s'", 13, "time"),
+        ("cpu > 80 for 10s and pid = 1", 17, "before"),
+        ("(cpu > 80 for 10s)", 10, "')'"),
+        ("for 10s", 0, "in quotes"),
+        ("cpu > 80 10s", 9, "'and' or 'or'"),
+    ],
+)
+def test_questions_that_are_refused(text: str, position: int, word: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        parse_question(text)
+    assert caught.value.position == position
+    assert word in caught.value.sentence
+
+
+def test_a_filter_has_no_duration() -> None:
+    with pytest.raises(QueryError):
+        parse("cpu > 80 for 10s")
 
 
 def test_every_short_name_means_a_field() -> None:
