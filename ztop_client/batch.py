@@ -58,8 +58,8 @@ def _record(path: str, options: Options, opened: Opened) -> int:
             signal.signal(number, _leave)
     recorder = None
     try:
-        with recording(path, options, opened) as recorder:
-            status = print_pairs(_pairs(opened.source, recorder), options)
+        with recording(path, options, opened) as (recorder, source):
+            status = print_pairs(_pairs(source, recorder), options)
     except RecordingError as error:
         say(str(error))
         return 1
@@ -80,12 +80,22 @@ def _say_new_problem(recorder: "Recorder | None") -> None:
 
 def print_pairs(pairs: Iterable[Pair], options: Options) -> int:
     """Prints frames as ``options`` have it, ``options.iterations`` at most; returns the exit status."""
+    return print_texts(_texts(pairs, options))
+
+
+def print_texts(texts: Iterable[str]) -> int:
+    """Prints each as it comes; returns the exit status. A closed pipe is no error."""
     if sys.stdout is None:
         say("there is no standard output to print to")
         return 1
     try:
         try:
-            _print(pairs, options)
+            # a locale of ASCII only must not end it
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(errors="replace")
+            for text in texts:
+                sys.stdout.write(text)
+                sys.stdout.flush()
         finally:
             sys.stdout.flush()
     except (_OutputClosed, BrokenPipeError):
@@ -109,14 +119,10 @@ def chosen(pair: Pair, options: Options) -> list[Row]:
     return (options.order or Order()).sorted(rows)[: options.limit]
 
 
-def _print(pairs: Iterable[Pair], options: Options) -> None:
+def _texts(pairs: Iterable[Pair], options: Options) -> Iterator[str]:
     make = _make_json if options.json else _page_maker()
-    # a locale of ASCII only must not end it
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
     for number, pair in enumerate(pairs, 1):
-        sys.stdout.write(make(pair, options))
-        sys.stdout.flush()
+        yield make(pair, options)
         if number == options.iterations:
             return
 
@@ -132,12 +138,12 @@ def _page_maker() -> Callable[[Pair, Options], str]:
         nonlocal is_first
         lead = "" if is_first else "\n"
         is_first = False
-        return lead + text_page(pair, chosen(pair, options), options.columns, _columns_of_terminal())
+        return lead + text_page(pair, chosen(pair, options), options.columns, columns_of_terminal())
 
     return make
 
 
-def _columns_of_terminal() -> int | None:
+def columns_of_terminal() -> int | None:
     """The width of the terminal, asked for at every page; None where the output is something else."""
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or None if sys.stdout.isatty() else None

@@ -18,11 +18,20 @@ _FLAGS = {
     "batch": "-b", "socket_path": "--socket", "interval_seconds": "-d", "order": "--sort", "filter_text": "--filter",
     "uid": "-u", "pids": "-p", "replay_path": "--replay", "at_text": "--at", "from_text": "--from", "to_text": "--to",
     "record_path": "--record", "duration_seconds": "--duration", "export_path": "--export", "sections": "--sections",
+    "diff_texts": "--diff", "explain_texts": "--explain",
 }  # fmt: skip
+_ALSO_WITH = {"json": {"diff_texts", "explain_texts"}, "limit": {"diff_texts"}}
+"""Options of batch mode that these have too."""
+_OF_FRAMES = (
+    *("batch", "at_text", "from_text", "to_text", "record_path", "export_path"),
+    *("interval_seconds", "filter_text", "uid", "pids"),
+)
 _EXCLUDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("at_text", ("from_text", "to_text", "record_path", "export_path"), "--at shows one moment"),
     ("replay_path", ("record_path", "socket_path", "interval_seconds"), "a recording is what it is"),
     ("record_path", ("to_text", "export_path"), "--record goes on with what is live"),
+    ("diff_texts", ("explain_texts", *_OF_FRAMES), "--diff compares two moments"),
+    ("explain_texts", ("order", *_OF_FRAMES), "--explain is about one span"),
     (
         "export_path",
         ("batch", "interval_seconds", "order", "filter_text", "uid", "pids"),
@@ -38,6 +47,7 @@ _NEED: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """An option, and those of which it needs one."""
 _TIME_FLAGS = ("--at", "--from", "--to")
+_TIMES_FLAGS = ("--diff", "--explain")
 _EPILOG = """\
 ztop shows the state of a ztopd: the one at --socket, at $ZTOP_SOCKET, at /run/ztopd/ztopd.sock or at
 $XDG_RUNTIME_DIR/ztop/ztopd.sock. Where none is running and none was asked for, it starts one for itself.
@@ -59,6 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from ztop_client.export.command import run as export
 
             return export(options)
+        if options.diff_texts or options.explain_texts:
+            from ztop_client import comparing
+
+            return comparing.run(options)
         if options.replay_path is not None or options.at_text is not None:
             from ztop_client import looking_back
 
@@ -87,7 +101,7 @@ def parse(argv: Sequence[str]) -> Options:
         parser.error("--to is for batch mode: -b is missing")
     if "batch" not in meant:
         for name, option in _ONLY_WITH_BATCH.items():
-            if name in meant:
+            if name in meant and meant.isdisjoint(_ALSO_WITH.get(name, ())):
                 parser.error(f"{option} is for batch mode: -b is missing")
     for name, others, why in _EXCLUDE:
         for other in others:
@@ -96,17 +110,39 @@ def parse(argv: Sequence[str]) -> Options:
     for name, others in _NEED:
         if name in meant and meant.isdisjoint(others):
             parser.error(f"{_FLAGS[name]} is for {', '.join(_FLAGS[other] for other in others)}")
-    return Options(**given)
+    if len(given["explain_texts"]) > 2:
+        parser.error("argument --explain: one moment was expected, or the two ends of a span")
+    _check_order(parser, given["order"], for_difference="diff_texts" in meant)
+    texts = {name: tuple(given[name]) for name in ("diff_texts", "explain_texts")}
+    return Options(**{**given, **texts})
+
+
+def _check_order(parser: _Parser, order: Order | None, *, for_difference: bool) -> None:
+    """Whether what is shown can be sorted by that column."""
+    if order is None or (not for_difference and order.column in COLUMNS):
+        return
+    from ztop_client.difference.result import SORT_COLUMNS
+
+    if not for_difference:
+        parser.error(f"argument --sort: {order.column} is a column of --diff alone")
+    if order.column not in SORT_COLUMNS:
+        parser.error(f"argument --sort: --diff is sorted by one of {', '.join(SORT_COLUMNS)}, not {order.column}")
 
 
 def _with_times_joined(argv: Sequence[str]) -> list[str]:
-    """``--at -27s`` as ``--at=-27s``: argparse would take the time for an option."""
+    """``--at -27s`` as ``--at=-27s``: argparse would take the time for an option.
+
+    Where several times may follow, a space before them does the same.
+    """
     joined: list[str] = []
+    several = False
     for word in argv:
-        if joined and joined[-1] in _TIME_FLAGS and re.match(r"-\d", word):
+        is_back = re.match(r"-\d", word) is not None
+        if joined and joined[-1] in _TIME_FLAGS and is_back:
             joined[-1] += f"={word}"
         else:
-            joined.append(word)
+            several = word in _TIMES_FLAGS or (several and (is_back or not word.startswith("-")))
+            joined.append(f" {word}" if several and is_back else word)
     return joined
 
 
@@ -158,6 +194,25 @@ def _parser() -> _Parser:
     past.add_argument("--at", dest="at_text", metavar="TIME", type=_time, help="show one moment")
     past.add_argument("--from", dest="from_text", metavar="TIME", type=_time, help="begin with what was then")
     past.add_argument("--to", dest="to_text", metavar="TIME", type=_time, help="end with what was then")
+    past.add_argument(
+        "--diff",
+        dest="diff_texts",
+        metavar=("TIME1", "TIME2"),
+        nargs=2,
+        type=_time,
+        default=(),
+        help="what happened between two moments: who used what, who came and went; --json, --limit and --sort "
+        "cpu_time_ns, io_bytes, rss_grown_bytes, ... go with it",
+    )
+    past.add_argument(
+        "--explain",
+        dest="explain_texts",
+        metavar="TIME",
+        nargs="+",
+        type=_time,
+        default=(),
+        help="what a moment, or the span between two, was about, in words",
+    )
     keep = parser.add_argument_group("files")
     keep.add_argument(
         "--record",
@@ -190,6 +245,7 @@ def _path(text: str) -> str:
 
 
 def _time(text: str) -> str:
+    text = text.strip()
     # imported where they are needed: most starts are not about the past
     from time import time_ns
 
@@ -233,6 +289,11 @@ def _count(text: str) -> int:
 
 
 def _order(text: str) -> Order:
+    if text not in COLUMNS:
+        from ztop_client.difference.result import SORT_COLUMNS
+
+        if text in SORT_COLUMNS:
+            return Order(text)
     return natural_order(_column(text))
 
 

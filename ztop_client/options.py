@@ -33,6 +33,10 @@ class Options:
     """The one moment to be shown. These three are times for :func:`ztop_client.moments.parse_moment`."""
     from_text: str | None = None
     to_text: str | None = None
+    diff_texts: tuple[str, ...] = ()
+    """The two moments to be compared; times as above."""
+    explain_texts: tuple[str, ...] = ()
+    """The moment to be explained, or the two ends of a span."""
     record_path: str | None = None
     """The recording to be written."""
     duration_seconds: float | None = None

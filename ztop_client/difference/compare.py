@@ -281,10 +281,19 @@ def _groups(processes: Iterable[ProcessUse], name_of: Callable[[ProcessUse], str
             sum(one.processes for one in group),
             sum(one.processes for one in group if one.is_born),
             sum(one.processes for one in group if one.is_ended),
-            together(one.use for one in group),
+            together(map(_as_member, group)),
         )
         for name, group in members.items()
     ]
+
+
+def _as_member(process: ProcessUse) -> Use:
+    """What its group used by it: one that ended has given its memory back."""
+    use = process.use
+    if not process.is_ended:
+        return use
+    before = use.rss_before_bytes
+    return replace(use, rss_after_bytes=0, rss_grown_bytes=None if before is None else -before)
 
 
 def _remainder(machine: MachineUse, interval_ns: int | None, processes: Iterable[ProcessUse]) -> Remainder:

@@ -86,6 +86,8 @@ class Remainder:
 class GroupUse:
     """The processes of a user or of a cgroup, each counted where it was last, as far as it is known of them.
 
+    Memory after is that of the second moment: what ended has none.
+
     The rest is of cgroups: what the kernel counted for the cgroup and all below it, those never seen included, over
     ``counted_interval_ns``.
     """

@@ -26,6 +26,8 @@ from ztop_protocol.frame import Frame
 
 BASELINE_NS = 60_000_000_000
 """So long before a span is looked at, to know what was usual."""
+LEAST_BASELINE_NS = 5_000_000_000
+"""Of less than that nothing usual is known."""
 
 _RULES = (
     *(cpu.busy, cpu.users, cpu.unseen, cpu.taken),
@@ -49,9 +51,9 @@ def explain(span: Difference, before: Difference | None = None) -> list[Finding]
 
 
 def difference_before(frames: Iterable[Frame]) -> Difference | None:
-    """What happened in the frames before a span; None where there are too few, or the machine was started in them."""
+    """What happened in the frames before a span; None where it is too short, or the machine was started in it."""
     try:
         found = difference(frames)
     except NoTwoMoments:
         return None
-    return None if found.since_boot else found
+    return None if found.since_boot or found.span_ns < LEAST_BASELINE_NS else found
