@@ -78,7 +78,7 @@ class _LeftOut:
             section = frame.sections.get(name)
             ended = {key: row for key, row in self._rows[name].items() if key not in living}
             if section is not None and ended:
-                added[name] = Section(section.sampled_boottime_ns, {**section.rows, **ended})
+                added[name] = Section(section.sampled_boottime_ns, {**ended, **section.rows})
         for name in OF_EVENTS:
             if happened := self._rows[name]:
                 sampled_ns = (
