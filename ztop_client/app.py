@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,11 +69,12 @@ def _record(path: str, options: Options) -> int:
             def open_recorded(view: View) -> Opened:
                 live = _open_live(options, view)
                 try:
-                    recorders.append(stack.enter_context(recording(path, options, live)))
+                    recorder, source = stack.enter_context(recording(path, options, live))
                 except RecordingError:
                     live.source.close()
                     raise
-                return _on_screen(live, recorders[0])
+                recorders.append(recorder)
+                return replace(_on_screen(live), source=source, recorder=recorder)
 
             status = show(options, open_recorded)
         problem = next((recorder.problem for recorder in recorders), None)
@@ -92,8 +93,8 @@ def _open_live(options: Options, view: View) -> LiveOpened:
     return open_source(options.socket_path, interval_seconds, sorted(view.sections), tick_seconds)
 
 
-def _on_screen(live: LiveOpened, recorder: "Recorder | None" = None) -> Opened:
-    return Opened(live.source, live.ticks, live.tick_ns / 1e9, recorder=recorder)
+def _on_screen(live: LiveOpened) -> Opened:
+    return Opened(live.source, live.ticks, live.tick_ns / 1e9)
 
 
 def show(options: Options, open: Callable[[View], Opened]) -> int:

@@ -18,8 +18,10 @@ from ztop_client.daemon import Daemon, SocketDaemon
 from ztop_client.formats import bytes_text
 from ztop_client.moments import parse_moment
 from ztop_client.options import Options
+from ztop_client.sources.beside import SourceBeside
 from ztop_client.sources.opening import Opened
 from ztop_client.sources.past import NothingThen, RememberedPast
+from ztop_client.sources.source import Source
 from ztop_protocol.codec import Malformed
 from ztop_protocol.connection import RemoteError
 from ztop_protocol.frame import Frame
@@ -211,15 +213,19 @@ class Recorder:
 
 
 @contextmanager
-def recording(path: str, options: Options, opened: Opened) -> Iterator[Recorder]:
-    """A recording of the source that was opened, as ``options`` have it. Raises :exc:`RecordingError`."""
+def recording(path: str, options: Options, opened: Opened) -> Iterator[tuple[Recorder, Source]]:
+    """A recording, as ``options`` have it, and the source to be shown in place of the one that was opened.
+
+    It loses nothing while what shows it stands still. Raises :exc:`RecordingError`.
+    """
     duration_ns = None if options.duration_seconds is None else round(options.duration_seconds * 1e9)
     before = None
     if options.from_text is not None:
         before = partial(_remembered, opened.daemon, parse_moment(options.from_text, time.time_ns()))
     with Recorder(path, opened.tick_ns, duration_ns=duration_ns, before=before) as recorder:
         opened.source.hand_frames_to(recorder.take)
-        yield recorder
+        with closing(SourceBeside(opened.source)) as source:
+            yield recorder, source
 
 
 def _remembered(daemon: Daemon, from_ns: int, first: Frame) -> Iterator[Frame]:
