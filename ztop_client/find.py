@@ -1,0 +1,264 @@
+"""Who did what, and for how long: a question put to every frame of a time. Pure, frame by frame.
+
+A frame speaks of the time since the frame before it, as its rates do; the first one of a boot has none. Where two
+frames are so far apart that something must have been missed, and between two boots, every stretch ends.
+
+Rates of what is not read at every tick (see :mod:`ztop_protocol.rates`) are known in frames in which it was read. The
+others say nothing of a process where the answer hangs on such a rate: a stretch goes on over them where the next
+answer is yes, has ended before them where it is no, and none begins in them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ztop_client.asking import VALUES, condition, sections_of
+from ztop_client.columns.column import ProcessTable, process_table, rate
+from ztop_client.sources.source import Pair
+from ztop_protocol.frame import Cell, Frame, Key, Row
+from ztop_protocol.query import And, Comparison, Expression, Not, Or, Question, fields
+from ztop_protocol.query_fields import FIELDS, Measure
+from ztop_protocol.rates import RATES
+from ztop_protocol.schema import PROCESSES, SECTIONS
+from ztop_protocol.segment import Stamp
+
+LONGEST_STEP_NS = 150_000_000_000
+"""Between two frames that belong together: two and a half times the longest interval at which any are kept."""
+JITTER_NS = 20_000_000
+"""Frames come some milliseconds off their tick: ten of a second each are ten seconds."""
+
+_TABLES = ("processes", "process_io", "process_executables")
+_COMM, _USER, _COMMAND = (PROCESSES.position[name] for name in ("comm", "user", "command_line"))
+_MEASURED = (Measure.PERCENT, Measure.BYTES, Measure.COUNT, Measure.DURATION)
+
+_CLOCKS: Mapping[str, tuple[str, int]] = {
+    one.name: (section, SECTIONS[section].position[one.clock])
+    for section in _TABLES
+    for one in RATES.get(section, ())
+    if one.clock is not None
+}
+"""A rate that is not known in every frame -> its section, and where its rows have the time of their reading."""
+
+_VALUES = {**VALUES, **{name: rate(section, name) for name, (section, _) in _CLOCKS.items()}}
+
+Verdict: TypeAlias = bool | None
+"""None: the frame says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A time without a break in which it held of one process.
+
+    ``from_ns`` and ``to_ns`` are wall time; ``duration_ns`` is by the clock that nobody sets. ``first_seq``: the first
+    frame in which it held. ``greatest``: the largest value of every field asked that measures something, by its full
+    name. ``still``: it held in the last frame.
+    """
+
+    boot_id: str
+    pid: int
+    start_boottime_ns: int
+    comm: Cell
+    user: Cell
+    command_line: Cell
+    from_ns: int
+    to_ns: int
+    duration_ns: int
+    first_seq: int
+    greatest: Mapping[str, float]
+    still: bool
+
+
+@dataclass(slots=True)
+class _Open:
+    """A stretch that has not ended. ``held``: the last frame in which it did, where later ones said nothing."""
+
+    begin: Stamp
+    row: Row
+    greatest: dict[str, float]
+    held: Stamp | None = None
+
+
+def find(pairs: Iterable[Pair], question: Question) -> Iterator[Stretch]:
+    """Every stretch of at least the duration asked for, in the order in which they end.
+
+    ``pairs`` are consecutive frames with the sections of :func:`sections_of`.
+    """
+    finder = Finder(question)
+    for pair in pairs:
+        yield from finder.take(pair)
+    yield from finder.rest()
+
+
+def needed_sections(question: Question) -> frozenset[str]:
+    """What the frames must have."""
+    return sections_of(question.expression)
+
+
+class Finder:
+    """The same step by step: :meth:`take` one frame after the other, then :meth:`rest`."""
+
+    def __init__(self, question: Question) -> None:
+        asked = fields(question.expression)
+        self._question = question
+        self._sections = [name for name in _TABLES if name in sections_of(question.expression)]
+        self._ages = "age_ns" in asked
+        self._measured = sorted(
+            name for name in asked if FIELDS[name].measure in _MEASURED and not name.endswith("_boottime_ns")
+        )
+        self._open: dict[Key, _Open] = {}
+        self._last: Pair | None = None
+        self._restless: set[Key] = set()
+        """What changed in the last frame: its rates may be others now, even if it rests."""
+
+    def take(self, pair: Pair) -> list[Stretch]:
+        """The next frame; the stretches that ended with the one before it."""
+        ended: list[Stretch] = []
+        if self._last is not None and not _belong_together(self._last.current, pair.current):
+            ended += self._close(list(self._open))
+            self._last = None
+        table = process_table(pair.previous, pair.current)
+        rows, verdict = table.processes, _verdict(self._question.expression, table, pair.previous)
+        ended += self._close([key for key in self._open if key not in rows])
+        before = self._before(pair)
+        for key in self._due(pair):
+            holds, stretch = verdict(key), self._open.get(key)
+            if holds:
+                if stretch is None:
+                    stretch = self._open[key] = _Open(_begin(before, pair.current, key), rows[key], {})
+                stretch.row, stretch.held = rows[key], None
+                self._measure(table, key, stretch.greatest)
+            elif stretch is not None and holds is None:
+                stretch.held = stretch.held or before
+            elif stretch is not None:
+                ended += self._close([key])
+        self._last = pair
+        return ended
+
+    def rest(self) -> list[Stretch]:
+        """What holds in the last frame. To be called at the end."""
+        return self._close(list(self._open), still=True)
+
+    def _before(self, pair: Pair) -> Stamp:
+        """The frame before, or the frame itself where none belongs to it."""
+        before = pair.previous if self._last is None else self._last.current
+        return _stamp(before if before is not None and _belong_together(before, pair.current) else pair.current)
+
+    def _close(self, keys: Iterable[Key], still: bool = False) -> list[Stretch]:
+        """Ends stretches with the last frame that was taken."""
+        assert self._last is not None or not self._open
+        found: list[Stretch] = []
+        for key in keys:
+            stretch, last = self._open.pop(key), self._last
+            assert last is not None
+            begin, end = stretch.begin, stretch.held or _stamp(last.current)
+            duration_ns = end.boottime_ns - begin.boottime_ns
+            if duration_ns + JITTER_NS >= self._question.duration_ns:
+                pid, start = key
+                assert isinstance(pid, int) and isinstance(start, int)
+                row = stretch.row
+                found.append(
+                    Stretch(
+                        *(last.current.boot_id, pid, start, row[_COMM], row[_USER], row[_COMMAND]),
+                        *(begin.time_ns, end.time_ns, duration_ns, begin.seq, stretch.greatest),
+                        still=still and stretch.held is None,
+                    )
+                )
+        return found
+
+    def _measure(self, table: ProcessTable, key: Key, greatest: dict[str, float]) -> None:
+        for name in self._measured:
+            value = _VALUES[name](table, key)
+            if isinstance(value, (int, float)) and value > greatest.get(name, float("-inf")):
+                greatest[name] = value
+
+    def _due(self, pair: Pair) -> Iterable[Key]:
+        """The processes of which the answer may be another one than in the frame before.
+
+        Of the others no row changed, neither now nor in the frame before: their rates were 0 and are.
+        """
+        rows, changed, follows = pair.current.rows("processes"), set[Key](), self._follows(pair)
+        for name in self._sections:
+            now = pair.current.rows(name)
+            then = {} if pair.previous is None else pair.previous.rows(name)
+            if now is not then:
+                changed.update(key for key, row in now.items() if then.get(key) is not row)
+                changed.update(then.keys() - now.keys())
+        restless, self._restless = self._restless, changed
+        if self._ages or not follows:
+            return rows
+        return [key for key in changed | restless if key in rows]
+
+    def _follows(self, pair: Pair) -> bool:
+        """Whether the rates begin where those of the last pair ended, and nothing else changed for all processes."""
+        last = self._last
+        if last is None or last.previous is None or pair.previous is None:
+            return False
+        for name in self._sections:
+            then, now = pair.previous.sections.get(name), pair.current.sections.get(name)
+            was_then, was_now = last.previous.sections.get(name), last.current.sections.get(name)
+            is_next, is_same = then is was_now, then is was_then and now is was_now
+            if then is None or now is None or not (is_next or is_same):
+                return False
+        total_bytes = (one.current.cell("memory", "total_bytes") for one in (last, pair))
+        return len(set(total_bytes)) == 1
+
+
+def _belong_together(before: Frame, after: Frame) -> bool:
+    return before.boot_id == after.boot_id and 0 <= after.boottime_ns - before.boottime_ns <= LONGEST_STEP_NS
+
+
+def _stamp(frame: Frame) -> Stamp:
+    return Stamp(frame.seq, frame.time_ns, frame.boottime_ns)
+
+
+def _begin(before: Stamp, frame: Frame, key: Key) -> Stamp:
+    """When a stretch begins that is seen in ``frame`` first; its number is that frame's."""
+    start = key[1]
+    assert isinstance(start, int)
+    later_ns = min(max(start - before.boottime_ns, 0), frame.boottime_ns - before.boottime_ns)
+    return Stamp(frame.seq, before.time_ns + later_ns, before.boottime_ns + later_ns)
+
+
+def _verdict(expression: Expression, table: ProcessTable, previous: Frame | None) -> Callable[[Key], Verdict]:
+    """Whether it holds of a process; nothing where a rate that matters was not read anew."""
+    if fields(expression).isdisjoint(_CLOCKS):
+        return condition(expression, table, _VALUES)
+    match expression:
+        case Not(part):
+            inner = _verdict(part, table, previous)
+            return lambda key: None if (found := inner(key)) is None else not found
+        case And(parts):
+            return _of_several([_verdict(part, table, previous) for part in parts], decisive=False)
+        case Or(parts):
+            return _of_several([_verdict(part, table, previous) for part in parts], decisive=True)
+        case Comparison(field=field):
+            holds, is_unread = condition(expression, table, _VALUES), _unread(table, previous, *_CLOCKS[field.name])
+            return lambda key: None if is_unread(key) else holds(key)
+    raise AssertionError(expression)
+
+
+def _of_several(parts: list[Callable[[Key], Verdict]], decisive: bool) -> Callable[[Key], Verdict]:
+    """One that is decisive decides; else what says nothing leaves it open."""
+
+    def verdict(key: Key) -> Verdict:
+        found: Verdict = not decisive
+        for part in parts:
+            one = part(key)
+            if one is decisive:
+                return one
+            if one is None:
+                found = None
+        return found
+
+    return verdict
+
+
+def _unread(table: ProcessTable, previous: Frame | None, section: str, clock: int) -> Callable[[Key], bool]:
+    rows = table.rows[section]
+    before: Mapping[Key, Row] = {} if previous is None else previous.rows(section)
+
+    def is_unread(key: Key) -> bool:
+        row, old = rows.get(key), before.get(key)
+        return row is not None and old is not None and row[clock] is not None and row[clock] == old[clock]
+
+    return is_unread
