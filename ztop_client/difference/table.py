@@ -136,8 +136,8 @@ def notes(found: Difference) -> Iterator[str]:
         yield f"{gaps}, {least}{_length(lost_ns)} in all, the first after {first}"
     if found.remainder.unknown_processes:
         yield (
-            f"of {found.remainder.unknown_processes} processes the CPU time is not known: "
-            "they were there at first, and seen only later"
+            "processes whose CPU time is not known, being there at first and seen only later: "
+            f"{found.remainder.unknown_processes}"
         )
 
 
@@ -172,8 +172,8 @@ def machine_lines(found: Difference) -> Iterator[tuple[str, str]]:
     yield (
         "Life",
         (
-            f"{machine.processes_born} processes born, {machine.processes_ended} ended; processes and threads started: "
-            f"{count_text(machine.forks)}; OOM kills: {count_text(machine.oom_kills)}"
+            f"processes seen to be born {machine.processes_born}, to end {machine.processes_ended}; "
+            f"processes and threads started {count_text(machine.forks)}; OOM kills {count_text(machine.oom_kills)}"
         ),
     )
 
