@@ -69,6 +69,8 @@ def _record(path: str, options: Options, opened: Opened) -> int:
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
+    # who reads the output may stand still
+    _give_up_output()
     raise SystemExit(128 + number)
 
 
