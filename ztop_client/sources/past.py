@@ -17,7 +17,7 @@ from ztop_protocol.connection import ErrorCode, RemoteError
 from ztop_protocol.frame import Frame
 from ztop_protocol.recording_reader import RecordingReader, StoredSegment
 from ztop_protocol.segment import Segment, SegmentReader, segment_from
-from ztop_protocol.timeline import Place, frames
+from ztop_protocol.timeline import Place, Timeline, frames
 
 CALL_SECONDS = 10.0
 """What lies on a disk takes its time."""
@@ -99,6 +99,11 @@ class RecordedPast:
     def notes(self) -> list[str]:
         """What is wrong with the file, in words."""
         return self._reader.notes
+
+    @property
+    def timeline(self) -> Timeline[StoredSegment | Segment]:
+        """All that was recorded."""
+        return self._reader.timeline
 
     def span(self) -> tuple[int, int] | None:
         """Of its first and its last frame."""

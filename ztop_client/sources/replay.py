@@ -10,6 +10,7 @@ from dataclasses import replace
 from ztop_client.formats import span_text
 from ztop_client.moments import moment_text
 from ztop_client.sources.past import NothingThen, RecordedPast, pairs
+from ztop_client.sources.recorded_answers import METHODS, answer
 from ztop_client.sources.source import Pair, RequestFailed, SourceStatus
 from ztop_protocol.codec import Wire, encode_frame, unpack
 from ztop_protocol.connection import Arguments
@@ -139,8 +140,11 @@ class ReplaySource:
             self._turn.notify()
 
     def ask(self, method: str, arguments: Arguments, done: Callable[[Wire | RequestFailed], None]) -> None:
-        """Answers from the frame."""
-        done(_answer(self._pair.current, method, arguments))
+        """Answers from the recording, or from the frame."""
+        if method in METHODS:
+            done(answer(self._past.timeline, method, arguments))
+        else:
+            done(_answer(self._pair.current, method, arguments))
 
     def close(self) -> None:
         """Ends the thread, and closes the recording."""

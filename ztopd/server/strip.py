@@ -8,10 +8,10 @@ from itertools import groupby
 from ztop_protocol.codec import Wire, portable
 from ztop_protocol.connection import Arguments
 from ztop_protocol.event_kinds import EventKind, ProcessEventKind
+from ztop_protocol.happenings import Before, Happening, happenings
+from ztop_protocol.series import COLUMNS, Part, rows_of, step_for
 from ztop_protocol.timeline import milliseconds
-from ztopd.history.happened import Before, Happening, happenings
 from ztopd.history.history import Damaged, Kept
-from ztopd.history.series import COLUMNS, Part, rows_of, step_for
 from ztopd.server import arguments as read
 from ztopd.server.client import Client, pack
 from ztopd.server.past import span_of

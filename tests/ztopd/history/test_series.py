@@ -13,7 +13,8 @@ from tests.ztopd.history.test_ring import frames_of
 from ztop_protocol.frame import Cell, Frame, Row, Section
 from ztop_protocol.schema import SUMMARY
 from ztop_protocol.segment import Segment, encode_step
-from ztopd.history.series import COLUMNS, Curves, Part, part_of, rows_of, step_for
+from ztop_protocol.series import COLUMNS, Part, part_of, rows_of, step_for
+from ztopd.history.series import Curves
 
 SECOND = 1_000_000_000
 DAY = 86400 * SECOND

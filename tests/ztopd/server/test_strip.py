@@ -9,7 +9,7 @@ import pytest
 from tests.ztopd.server.test_past import SECOND, with_store
 from ztop_protocol.connection import ErrorCode
 from ztop_protocol.schema import SECTIONS, Visibility
-from ztopd.history.series import COLUMNS
+from ztop_protocol.series import COLUMNS
 from ztopd.server import strip
 from ztopd.server.access import HIDEABLE, View
 from ztopd.server.hub import Hub

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tests.protocol.test_timeline import Event, events
 from tests.ztopd.history.test_ring import frames_of
 from ztop_protocol.frame import Cell, Frame, Section
+from ztop_protocol.happenings import Before, Happening, happenings
 from ztop_protocol.schema import EVENTS, PROCESS_EVENTS, SectionSchema
 from ztop_protocol.segment import EncodedFrame, Segment, encode_step
-from ztopd.history.happened import Before, Happening, happenings
 
 SECOND = 1_000_000_000
 
