@@ -23,6 +23,17 @@ FRAMES = 32
 PINGS = b"".join(msgpack.packb([0, number, "ping", []]) for number in range(100_000))
 SUBSCRIBE = b"".join(msgpack.packb([0, number, "subscribe", []]) for number in range(8))
 SNAPSHOTS = b"".join(msgpack.packb([0, number, "snapshot", []]) for number in range(1000))
+PAST = b"".join(
+    msgpack.packb([0, number, *request])
+    for number in range(100)
+    for request in (
+        ("asof", [{"time_ns": (1 << 63) - 1, "previous": True}]),
+        ("segments", []),
+        ("events", []),
+        ("series", [{"from_ns": number, "to_ns": 1 << 62, "points": 2000}]),
+        ("top", [{"time_ns": (1 << 63) - 1}]),
+    )
+)
 HALF = b"\x94\x00\x01\xa4pi"
 
 
@@ -35,7 +46,7 @@ class Attacker:
         for connection, data in zip(self.held, (PINGS, SUBSCRIBE, SNAPSHOTS, HALF, b""), strict=True):
             send(connection, data)
         self._violations = itertools.cycle(VIOLATIONS.values())
-        self._flood, self._sent = self._connect(), 0
+        self._floods = [_Flood(self._connect(), data) for data in (PINGS, PAST, PAST)]
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
@@ -44,16 +55,29 @@ class Attacker:
         return connection
 
     def turn(self) -> None:
-        """Breaks the protocol once, floods on, and reads the flood's answers only."""
+        """Breaks the protocol once, floods on, and reads the floods' answers only."""
         with self._connect() as bad:
             send(bad, next(self._violations))
-        with contextlib.suppress(BlockingIOError):
-            self._sent += self._flood.send(PINGS[self._sent :])
-            self._sent %= len(PINGS)
-        with contextlib.suppress(BlockingIOError):
-            self._flood.recv(1 << 20)
+        for flood in self._floods:
+            flood.turn()
         with contextlib.suppress(BlockingIOError):
             self.held[0].send(PINGS[:900])
+
+
+class _Flood:
+    """Requests without end."""
+
+    def __init__(self, connection: socket.socket, requests: bytes) -> None:
+        self._connection = connection
+        self._requests = requests
+        self._sent = 0
+
+    def turn(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._sent += self._connection.send(self._requests[self._sent :])
+            self._sent %= len(self._requests)
+        with contextlib.suppress(BlockingIOError):
+            self._connection.recv(1 << 20)
 
 
 def send(connection: socket.socket, data: bytes) -> None:

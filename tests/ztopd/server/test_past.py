@@ -1,6 +1,9 @@
 """The methods about the past: every answer, and what is refused."""
 
+import asyncio
 import re
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +21,7 @@ from ztop_protocol.segment import SegmentReader, segment_from
 from ztopd.server import past
 from ztopd.server.access import View
 from ztopd.server.hub import Hub, Settings
+from ztopd.server.seen import SeenSegments
 
 Connect = Callable[..., Any]
 SECOND = 10**9
@@ -248,6 +252,53 @@ async def test_one_user_has_one_question_at_a_time(machine: Any, hub: Hub, conne
         assert not hub.history_turns._locks.keys() - {0}
     assert (await client.call("asof", seq=2))["seq"] == 2
     assert not hub.history_turns._locks
+
+
+async def test_one_users_many_questions_do_not_hold_up_another(
+    machine: Any, hub: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(machine, hub, FRAMES)
+    seen = SeenSegments.seen
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        time.sleep(0.02)
+        return seen(*arguments, **named)
+
+    monkeypatch.setattr(SeenSegments, "seen", slow)
+    order: list[str] = []
+
+    async def ask(client: Any, method: str, who: str, **arguments: Any) -> None:
+        await client.call(method, **arguments)
+        order.append(who)
+
+    greedy = [asyncio.create_task(ask(connect(), "segments", "greedy")) for _ in range(6)]
+    await asyncio.sleep(0.03)
+    await ask(connect(ANN), "asof", "modest", seq=3)
+    await asyncio.gather(*greedy)
+    assert order.index("modest") <= 1
+    assert order.count("greedy") == 6
+
+
+async def test_who_leaves_gives_up_the_turn(
+    machine: Any, hub: Hub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(machine, hub, FRAMES)
+    began, go_on = threading.Event(), threading.Event()
+
+    def waiting(*_: Any, **__: Any) -> Any:
+        began.set()
+        go_on.wait(20)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SeenSegments, "seen", waiting)
+        asked = [asyncio.create_task(connect().call("segments")) for _ in range(3)]
+        await asyncio.to_thread(began.wait, 20)
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+        assert not hub.history_turns._locks
+        go_on.set()
+    assert (await connect().call("asof", seq=2))["seq"] == 2
 
 
 async def test_status_says_what_is_remembered(remembered: list[Frame], hub: Hub, connect: Connect) -> None:
