@@ -4,8 +4,8 @@ from ztop_protocol.series import SECTION, Part, part_of
 from ztopd.history.cache import Cache
 from ztopd.history.history import Kept, PieceName, name_of
 
-_MOST_STEPS = 20_000
-"""About 10 MiB."""
+_MOST_STEPS = 8_000
+"""About 5 MiB."""
 
 
 class Curves:
