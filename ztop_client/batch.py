@@ -172,7 +172,9 @@ def _pairs(source: Source, recorder: "Recorder | None" = None) -> Iterator[Pair]
         source.maintain()
         if source.receive():
             pair = source.latest()
-            if pair is not None and pair.previous is not None:
+            if pair is None or pair.previous is None:
+                continue
+            if recorder is None or not recorder.is_after_end(pair.current):
                 yield pair
 
 

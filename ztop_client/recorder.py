@@ -61,6 +61,7 @@ class Recorder:
         self._duration_ns = duration_ns
         self._before = before
         self._first: tuple[Frame, float] | None = None
+        self._final: Frame | None = None
         self._told: str | None = None
         self._is_end_told = False
         self._is_complete = False
@@ -144,7 +145,13 @@ class Recorder:
             self._first = frame, time.monotonic()
         if self._duration_ns is not None:
             self._end_if(frame.boottime_ns - self._first[0].boottime_ns >= self._duration_ns)
+        if self._is_complete:
+            self._final = frame
         return not self._is_complete
+
+    def is_after_end(self, frame: Frame) -> bool:
+        """Whether the duration was over before the frame was made."""
+        return self._final is not None and frame.boottime_ns > self._final.boottime_ns
 
     def _run(self) -> None:
         try:
