@@ -76,7 +76,7 @@ def test_diff_as_a_page(where: list[str], capsys: pytest.CaptureFixture[str]) ->
     lines = printed(capsys, "--diff", at(30), at(40), *where).splitlines()
     assert lines[0].startswith("ztop --diff ") and lines[0].endswith(": 10.0s, 11 frames")
     assert lines[1].startswith("CPU  0.91 of 4 cores busy, 0:09.12 in all: 0:09.12 user, 0:00.00 system")
-    assert lines[5] == ("Life processes seen to be born 1, to end 1; processes and threads started 1; OOM kills 0")
+    assert lines[5] == ("Life 1 seen to be born, 1 to end; 1 started, threads too; OOM kills 0")
     heading = lines.index(next(line for line in lines if line.startswith("    PID")))
     assert [line.split()[-2] for line in lines[heading + 1 : heading + 4]] == [
         "/usr/bin/hog", "/usr/bin/writer", "/usr/bin/brief",

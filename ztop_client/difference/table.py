@@ -172,8 +172,8 @@ def machine_lines(found: Difference) -> Iterator[tuple[str, str]]:
     yield (
         "Life",
         (
-            f"processes seen to be born {machine.processes_born}, to end {machine.processes_ended}; "
-            f"processes and threads started {count_text(machine.forks)}; OOM kills {count_text(machine.oom_kills)}"
+            f"{machine.processes_born} seen to be born, {machine.processes_ended} to end; "
+            f"{count_text(machine.forks)} started, threads too; OOM kills {count_text(machine.oom_kills)}"
         ),
     )
 
