@@ -8,115 +8,35 @@ The contract, cell by cell:
 * A row born after the previous sample counts from 0, and from the time of that sample on.
 * None where there is no honest answer: the row was not seen before, another boot, the sample time did not
   advance, a counter is absent or went back. Nothing is clamped: iowait, for one, may really go back.
+* A ratio divides growth by growth, no interval at all; None too where what divides did not grow, and where the
+  counts began anew in between.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import TypeAlias
 
 from ztop_protocol.frame import Cell, Frame, Key, Row
-from ztop_protocol.schema import SECTIONS, Kind
+from ztop_protocol.rate_columns import RATE_POSITION, RATES, SECOND, Rate, Ratio
+from ztop_protocol.schema import SECTIONS, Kind, SectionSchema
+
+__all__ = [
+    "RATES",
+    "RATE_POSITION",
+    "START_RESOLUTION_NS",
+    "Rate",
+    "RateRow",
+    "RateTable",
+    "Ratio",
+    "memory_percent",
+    "percent",
+    "rates",
+]
 
 RateRow: TypeAlias = tuple[float | None, ...]
 
 START_RESOLUTION_NS = 10_000_000
 """/proc/PID/stat gives the start time in ticks of 10 ms, rounded down."""
-
-_SECOND = 1e9
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A rate column: the sum of the growth of ``counters``, times ``factor``, per second.
-
-    ``clock`` is the column that holds when this row's counters were read, where that is not the section's time.
-    """
-
-    name: str
-    counters: tuple[str, ...]
-    factor: float = 1.0
-    unit: str = "per second"
-    clock: str | None = None
-
-
-def _share(name: str, *counters: str) -> Rate:
-    """Counters of time, as a percentage of the interval (of one core, for CPU time)."""
-    return Rate(name, counters, 100 / _SECOND, "percent")
-
-
-def _per_second(section: str, *counters: str, clock: str | None = None) -> tuple[Rate, ...]:
-    schema = SECTIONS[section]
-    return tuple(
-        Rate(f"{name}_per_second", (name,), 1.0, f"{schema.columns[schema.position[name]].unit} per second", clock)
-        for name in counters
-    )
-
-
-_CPU_STATES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice")
-
-RATES: dict[str, tuple[Rate, ...]] = {
-    "host": _per_second("host", "context_switches", "interrupts", "forks"),
-    "cpus": (
-        _share(
-            "busy_percent",
-            *(f"{state}_time_ns" for state in ("user", "nice", "system", "irq", "softirq", "steal")),
-        ),
-        *(_share(f"{state}_percent", f"{state}_time_ns") for state in _CPU_STATES),
-    ),
-    "memory": _per_second(
-        "memory",
-        *("swap_in_bytes", "swap_out_bytes", "page_in_bytes", "page_out_bytes", "page_faults", "major_page_faults"),
-    ),
-    "pressure": (_share("some_percent", "some_time_ns"), _share("full_percent", "full_time_ns")),
-    "disks": (
-        *_per_second("disks", "read_bytes", "write_bytes", "read_operations", "write_operations", "discard_bytes"),
-        _share("busy_percent", "busy_time_ns"),
-    ),
-    "networks": _per_second(
-        "networks",
-        *("receive_bytes", "transmit_bytes", "receive_packets", "transmit_packets"),
-        *("receive_errors", "transmit_errors", "receive_drops", "transmit_drops"),
-    ),
-    "cgroups": (
-        _share("cpu_percent", "cpu_time_ns"),
-        _share("throttled_percent", "throttled_time_ns"),
-        *_per_second("cgroups", "io_read_bytes", "io_write_bytes", "io_read_operations", "io_write_operations"),
-        _share("cpu_pressure_percent", "cpu_pressure_time_ns"),
-        _share("memory_pressure_percent", "memory_pressure_time_ns"),
-        _share("io_pressure_percent", "io_pressure_time_ns"),
-    ),
-    "processes": (
-        _share("cpu_percent", "user_time_ns", "system_time_ns"),
-        _share("user_percent", "user_time_ns"),
-        _share("system_percent", "system_time_ns"),
-        *_per_second("processes", "minor_faults", "major_faults"),
-        *_per_second(
-            "processes", "voluntary_context_switches", "involuntary_context_switches", clock="status_boottime_ns"
-        ),
-        _share("block_io_delay_percent", "block_io_delay_ns"),
-    ),
-    "process_io": _per_second(
-        "process_io",
-        *("io_read_bytes", "io_write_bytes", "io_logical_read_bytes", "io_logical_write_bytes"),
-        *("io_read_syscalls", "io_write_syscalls"),
-        clock="sampled_boottime_ns",
-    ),
-    "threads": (_share("cpu_percent", "user_time_ns", "system_time_ns"),),
-    "summary": (
-        _share("cpu_busy_percent", "cpu_busy_time_ns"),
-        _share("cpu_pressure_percent", "cpu_pressure_time_ns"),
-        _share("memory_pressure_percent", "memory_pressure_time_ns"),
-        _share("io_pressure_percent", "io_pressure_time_ns"),
-        *_per_second("summary", "disk_read_bytes", "disk_write_bytes"),
-        *_per_second("summary", "network_receive_bytes", "network_transmit_bytes"),
-    ),
-}  # fmt: skip
-"""The rate columns of every section that has any."""
-
-RATE_POSITION: dict[str, dict[str, int]] = {
-    section: {rate.name: place for place, rate in enumerate(rates)} for section, rates in RATES.items()
-}
 
 
 _Value: TypeAlias = Callable[[Row, Row, float], float | None]
@@ -126,12 +46,42 @@ _NO_ROW: Row = ()
 """Stands for the former state of a row that has none to be compared with."""
 
 
-def _compiled(section: str, rate: Rate) -> _Value:
+def _compiled(section: str, rate: Rate | Ratio) -> _Value:
     """``rate`` with names resolved to positions; thousands of rows go through each of these in every frame."""
     schema = SECTIONS[section]
     for counter in rate.counters:
         if schema.columns[schema.position[counter]].kind is not Kind.COUNTER:
             raise ValueError(f"{section}.{counter} is no counter")
+    return _compiled_ratio(schema, rate) if isinstance(rate, Ratio) else _compiled_rate(schema, rate)
+
+
+def _compiled_ratio(schema: SectionSchema, ratio: Ratio) -> _Value:
+    of, over = ([schema.position[counter] for counter in part] for part in (ratio.of, ratio.over))
+    epoch = None if ratio.epoch is None else schema.position[ratio.epoch]
+    flag = None if ratio.only_if is None else schema.position[ratio.only_if]
+    factor = ratio.factor
+
+    def value(before: Row, row: Row, _seconds: float) -> float | None:
+        if (epoch is not None and before[epoch] != row[epoch]) or (flag is not None and not row[flag]):
+            return None
+        grown: float = 1
+        by: float = 1
+        for place in of:
+            earlier, later = before[place], row[place]
+            if earlier is None or later is None or later < earlier:  # type: ignore[operator]
+                return None
+            grown *= later - earlier  # type: ignore[operator]
+        for place in over:
+            earlier, later = before[place], row[place]
+            if earlier is None or later is None or later <= earlier:  # type: ignore[operator]
+                return None
+            by *= later - earlier  # type: ignore[operator]
+        return grown / by * factor
+
+    return value
+
+
+def _compiled_rate(schema: SectionSchema, rate: Rate) -> _Value:
     first, *others = (schema.position[counter] for counter in rate.counters)
     factor = rate.factor
 
@@ -162,7 +112,7 @@ def _compiled(section: str, rate: Rate) -> _Value:
         earlier, later = before[clock], row[clock]
         if not isinstance(earlier, int) or not isinstance(later, int) or later <= earlier:
             return None
-        return value(before, row, (later - earlier) / _SECOND)
+        return value(before, row, (later - earlier) / SECOND)
 
     return by_clock
 
@@ -175,7 +125,7 @@ _CLOCKS = {
 }
 
 
-def _counters(section: str, *rates: Rate) -> Callable[[Row], tuple[Cell, ...]]:
+def _counters(section: str, *rates: Rate | Ratio) -> Callable[[Row], tuple[Cell, ...]]:
     places = sorted({SECTIONS[section].position[counter] for rate in rates for counter in rate.counters})
     # never a single place, so that it always gives a tuple
     return itemgetter(*places, places[0])
@@ -203,7 +153,7 @@ class RateTable:
             return
         then_ns = then.sampled_boottime_ns
         self._old_rows = then.rows
-        self._seconds = (now.sampled_boottime_ns - then_ns) / _SECOND
+        self._seconds = (now.sampled_boottime_ns - then_ns) / SECOND
         schema = SECTIONS[section]
         self._start = schema.position.get("start_boottime_ns")
         self._born_after = then_ns - START_RESOLUTION_NS
@@ -230,7 +180,8 @@ class RateTable:
             return dict.fromkeys(self._rows)
         value, seconds, old_row, unseen = self._values[place], self._seconds, self._old_rows.get, self._unseen
         rate = RATES[self._section][place]
-        counters, at_rest = _counters(self._section, rate), 0.0 if rate.clock is None else None
+        counters = _counters(self._section, rate)
+        at_rest = 0.0 if isinstance(rate, Rate) and rate.clock is None else None
         result: dict[Key, float | None] = {}
         for key, row in self._rows.items():
             before = old_row(key)

@@ -269,6 +269,28 @@ PROCESS_IO = SectionSchema(
     ),
 )  # fmt: skip
 
+PROCESS_COUNTERS = SectionSchema(
+    "process_counters",
+    Visibility.OWNER,
+    (
+        *_columns("/proc/PID", _I, _NONE, "pid"),
+        *_columns("/proc/PID/stat", _I, _NS, "start_boottime_ns"),
+        *_columns("stat(2) of /proc/PID/stat: root for what may not be dumped", _L, _NONE, "owner_uid"),
+        *_columns("ztopd: grows where the counts began anew, as when the owner changed", _L, _NONE, "epoch"),
+        *_columns("perf_event_open(2): whether kernel mode is counted too", _L, _NONE, "kernel_mode", type=bool),
+        *_columns("perf_event_open(2), scaled to the time the group was enabled", _C, _COUNT, "cycles", "instructions"),
+        *_columns("perf_event_open(2): the time enabled that cycles and instructions stand for", _C, _NS,
+                  "cycles_time_ns"),
+        *_columns("perf_event_open(2), as cycles; last-level cache", _C, _COUNT, "llc_references", "llc_misses"),
+        *_columns("perf_event_open(2): the time enabled that they stand for", _C, _NS, "llc_time_ns"),
+        *_columns("perf_event_open(2), as cycles; first-level data cache", _C, _COUNT, "l1d_loads", "l1d_misses"),
+        *_columns("perf_event_open(2), as cycles", _C, _COUNT, "branches", "branch_misses"),
+        *_columns("perf_event_open(2), all groups of all threads: on a CPU, and really counting", _C, _NS,
+                  "enabled_time_ns", "running_time_ns"),
+    ),
+)  # fmt: skip
+"""What a process's threads did while counters were attached; a kind of event that the machine lacks is None."""
+
 THREADS = SectionSchema(
     "threads",
     Visibility.PUBLIC,
@@ -352,7 +374,7 @@ SECTIONS: dict[str, SectionSchema] = {
     section.name: section
     for section in (
         HOST, CPUS, MEMORY, PRESSURE, DISKS, FILESYSTEMS, NETWORKS, SENSORS, CGROUPS,
-        PROCESSES, PROCESS_EXECUTABLES, PROCESS_IO, THREADS, SUMMARY, EVENTS, PROCESS_EVENTS, SOURCES,
+        PROCESSES, PROCESS_EXECUTABLES, PROCESS_IO, PROCESS_COUNTERS, THREADS, SUMMARY, EVENTS, PROCESS_EVENTS, SOURCES,
     )
 }  # fmt: skip
 """Every section by name, in the order in which a frame holds them."""

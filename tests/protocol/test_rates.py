@@ -1,7 +1,9 @@
 """Rates against a reference that reads the contract cell by cell."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from ztop_protocol.rates import (
     START_RESOLUTION_NS,
     Rate,
     RateTable,
+    Ratio,
     memory_percent,
     percent,
     rates,
@@ -25,7 +28,7 @@ from ztop_protocol.schema import SECTIONS, Kind
 SECOND = 10**9
 
 
-def reference(then: Frame | None, now: Frame, section: str, key: Key, rate: Rate) -> float | None:
+def reference(then: Frame | None, now: Frame, section: str, key: Key, rate: Rate | Ratio) -> float | None:
     """One cell of :func:`rates`, straight from the contract."""
     place = SECTIONS[section].position
     current = now.sections[section]
@@ -44,6 +47,10 @@ def reference(then: Frame | None, now: Frame, section: str, key: Key, rate: Rate
         if born <= start - START_RESOLUTION_NS:
             return None
         before = (0,) * len(row)
+        if isinstance(rate, Ratio):
+            return ratio_reference(before, row, place, rate)
+    elif isinstance(rate, Ratio):
+        return ratio_reference(before, row, place, rate)
     elif rate.clock is not None:
         start = before[place[rate.clock]]  # type: ignore[assignment]
     if rate.clock is not None:
@@ -59,6 +66,24 @@ def reference(then: Frame | None, now: Frame, section: str, key: Key, rate: Rate
         total += new - old
     seconds = (end - start) / 1e9
     return total / seconds * rate.factor
+
+
+def ratio_reference(before: Row, row: Row, place: Mapping[str, int], ratio: Ratio) -> float | None:
+    if ratio.epoch is not None and before[place[ratio.epoch]] != row[place[ratio.epoch]]:
+        return None
+    if ratio.only_if is not None and row[place[ratio.only_if]] is not True:
+        return None
+    growth: dict[str, Any] = {}
+    for counter in ratio.counters:
+        old: Any = before[place[counter]]
+        new: Any = row[place[counter]]
+        if old is None or new is None or new < old:
+            return None
+        growth[counter] = new - old
+    if any(growth[counter] == 0 for counter in ratio.over):
+        return None
+    value = Fraction(math.prod(growth[one] for one in ratio.of), math.prod(growth[one] for one in ratio.over))
+    return float(value * Fraction(ratio.factor))
 
 
 _TIMES = st.sampled_from((0, 1, 5 * SECOND, 5 * SECOND + 1, 6 * SECOND, 6 * SECOND - 5_000_000, 7 * SECOND))
@@ -79,6 +104,10 @@ def _rows(draw: Any, section: str) -> dict[Key, Row]:
         for column in schema.columns[schema.key_length :]:
             if column.name.endswith("boottime_ns"):
                 rest.append(draw(st.none() | _TIMES))
+            elif column.type is bool:
+                rest.append(draw(st.sampled_from((None, False, True, True))))
+            elif column.name == "epoch":
+                rest.append(draw(st.sampled_from((0, 0, 1))))
             elif column.kind is Kind.COUNTER:
                 rest.append(draw(st.sampled_from((common, common, None, 0, 999, 1001, 2**63))))
             else:
@@ -246,6 +275,63 @@ def test_a_newborn_with_a_clock_of_its_own() -> None:
     assert rates(then, now, "process_io")[row[:2]][0] == 200
 
 
+def counted(**cells: Cell) -> dict[Key, Row]:
+    schema = SECTIONS["process_counters"]
+    known: dict[str, Cell] = {"pid": 1, "start_boottime_ns": 0, "owner_uid": 0, "epoch": 0, "kernel_mode": True}
+    return {(1, 0): tuple((known | cells).get(name) for name in schema.names)}
+
+
+BEFORE: dict[str, Cell] = {
+    "cycles": 1000, "instructions": 500, "cycles_time_ns": 100, "llc_references": 10, "llc_misses": 1,
+    "llc_time_ns": 100, "enabled_time_ns": 200, "running_time_ns": 200,
+}  # fmt: skip
+AFTER: dict[str, Cell] = {
+    "cycles": 4000, "instructions": 2000, "cycles_time_ns": 1100, "llc_references": 60, "llc_misses": 31,
+    "llc_time_ns": 600, "enabled_time_ns": 2200, "running_time_ns": 1200,
+}  # fmt: skip
+
+
+def ratios(before: dict[str, Cell], after: dict[str, Cell]) -> dict[str, float | None]:
+    frames = [frame(at, counted(**cells), "process_counters") for at, cells in ((SECOND, before), (3 * SECOND, after))]
+    row = rates(frames[0], frames[1], "process_counters")[(1, 0)]
+    return dict(zip(RATE_POSITION["process_counters"], row, strict=True))
+
+
+def test_ratios_of_counters() -> None:
+    """No interval is in them: the frames are two seconds apart, the process was on a CPU for 1000 ns."""
+    assert ratios(BEFORE, AFTER) == {
+        "ipc": 0.5,
+        "instructions_per_second": 1.5e9,
+        "effective_hertz": 3e9,
+        "llc_miss_percent": 60,
+        "l1d_miss_percent": None,
+        "branch_miss_percent": None,
+        # 30 in half of the time that the 1500 instructions took: 60 in all of it
+        "llc_misses_per_kilo_instruction": 40,
+        "counters_share_percent": 50,
+    }
+
+
+def test_ratios_that_have_no_honest_answer() -> None:
+    assert set(ratios(BEFORE, AFTER | {"epoch": 1}).values()) == {None}
+    assert set(ratios(BEFORE, BEFORE).values()) == {None}
+    assert set(ratios(AFTER, BEFORE).values()) == {None}
+    user_mode = ratios(BEFORE, AFTER | {"kernel_mode": False})
+    assert user_mode["effective_hertz"] is None
+    assert user_mode["instructions_per_second"] == 1.5e9
+    stood_still = ratios(BEFORE, AFTER | {"llc_time_ns": 100, "llc_references": 10, "llc_misses": 1})
+    assert stood_still["llc_misses_per_kilo_instruction"] is stood_still["llc_miss_percent"] is None
+    assert stood_still["ipc"] == 0.5
+
+
+def test_ratios_of_what_was_born_in_between() -> None:
+    key, row = next(iter(counted(start_boottime_ns=2 * SECOND, **AFTER).items()))
+    born: dict[Key, Row] = {(1, 2 * SECOND): row}
+    then, now = frame(SECOND, {}, "process_counters"), frame(3 * SECOND, born, "process_counters")
+    assert rates(then, now, "process_counters")[(1, 2 * SECOND)][0] == 0.5
+    assert key == (1, 0)
+
+
 def test_a_section_that_is_not_there() -> None:
     assert rates(BUSY[0], replace(BUSY[1], sections={}), "processes") == {}
 
@@ -257,7 +343,8 @@ def test_rates_are_of_counters_and_named_after_their_unit(section: str) -> None:
     assert len(set(names)) == len(names)
     assert not set(names) & set(schema.names)
     for rate in RATES[section]:
-        assert rate.name.endswith("_percent" if rate.unit == "percent" else "_per_second")
+        assert isinstance(rate, Ratio) or rate.name.endswith("_percent" if rate.unit == "percent" else "_per_second")
+        assert rate.name.endswith("_percent") == (rate.unit == "percent")
         assert rate.clock is None or schema.columns[schema.position[rate.clock]].kind is Kind.LABEL
         assert all(schema.columns[schema.position[counter]].kind is Kind.COUNTER for counter in rate.counters)
 

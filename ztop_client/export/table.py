@@ -56,7 +56,7 @@ def columns(section: str) -> tuple[ExportColumn, ...]:
                 ExportColumn(column.name, column.type, str(column.unit), str(column.kind), column.source),
             )
         for rate in RATES.get(part, ()):
-            known[rate.name] = ExportColumn(rate.name, float, rate.unit, "rate", " + ".join(rate.counters))
+            known[rate.name] = ExportColumn(rate.name, float, rate.unit, "rate", rate.formula)
     taken = {column.name for column in HEAD}
     own = (known[name] for name in names(section))
     # a section may have a time of its own of the same name
