@@ -30,7 +30,7 @@ class Rate:
 class Ratio:
     """A rate column: the product of the growths of ``of`` by that of the growths of ``over``, times ``factor``.
 
-    ``epoch`` is the column whose change says that the counts began anew, ``only_if`` a flag without which the ratio
+    ``epoch`` is the column that holds when the counts began: where it changed, they began anew, ``only_if`` a flag without which the ratio
     would say something else.
     """
 
@@ -82,7 +82,7 @@ def _counted(
 ) -> Ratio:
     """A ratio of ``process_counters``."""
     parts = (of if isinstance(of, tuple) else (of,), over if isinstance(over, tuple) else (over,))
-    return Ratio(name, *parts, factor, unit, "epoch", only_if)
+    return Ratio(name, *parts, factor, unit, "epoch_boottime_ns", only_if)
 
 
 _CPU_STATES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice")

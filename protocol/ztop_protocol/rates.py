@@ -62,7 +62,10 @@ def _compiled_ratio(schema: SectionSchema, ratio: Ratio) -> _Value:
     factor = ratio.factor
 
     def value(before: Row, row: Row, _seconds: float) -> float | None:
-        if (epoch is not None and before[epoch] != row[epoch]) or (flag is not None and not row[flag]):
+        # 0: of what was born since the previous sample
+        if epoch is not None and before[epoch] != row[epoch] and before[epoch] != 0:
+            return None
+        if flag is not None and not row[flag]:
             return None
         grown: float = 1
         by: float = 1

@@ -276,7 +276,7 @@ PROCESS_COUNTERS = SectionSchema(
         *_columns("/proc/PID", _I, _NONE, "pid"),
         *_columns("/proc/PID/stat", _I, _NS, "start_boottime_ns"),
         *_columns("stat(2) of /proc/PID/stat: root for what may not be dumped", _L, _NONE, "owner_uid"),
-        *_columns("ztopd: grows where the counts began anew, as when the owner changed", _L, _NONE, "epoch"),
+        *_columns("ztopd: when the counts began at 0, anew where the owner changed", _L, _NS, "epoch_boottime_ns"),
         *_columns("perf_event_open(2): whether kernel mode is counted too", _L, _NONE, "kernel_mode", type=bool),
         *_columns("perf_event_open(2), scaled to the time the group was enabled", _C, _COUNT, "cycles", "instructions"),
         *_columns("perf_event_open(2): the time enabled that cycles and instructions stand for", _C, _NS,

@@ -69,7 +69,7 @@ def reference(then: Frame | None, now: Frame, section: str, key: Key, rate: Rate
 
 
 def ratio_reference(before: Row, row: Row, place: Mapping[str, int], ratio: Ratio) -> float | None:
-    if ratio.epoch is not None and before[place[ratio.epoch]] != row[place[ratio.epoch]]:
+    if ratio.epoch is not None and before[place[ratio.epoch]] not in (0, row[place[ratio.epoch]]):
         return None
     if ratio.only_if is not None and row[place[ratio.only_if]] is not True:
         return None
@@ -102,12 +102,12 @@ def _rows(draw: Any, section: str) -> dict[Key, Row]:
         rest: list[Cell] = []
         common = draw(st.sampled_from((None, 0, 1000)))
         for column in schema.columns[schema.key_length :]:
-            if column.name.endswith("boottime_ns"):
+            if column.name == "epoch_boottime_ns":
+                rest.append(draw(st.sampled_from((1, 1, 2))))
+            elif column.name.endswith("boottime_ns"):
                 rest.append(draw(st.none() | _TIMES))
             elif column.type is bool:
                 rest.append(draw(st.sampled_from((None, False, True, True))))
-            elif column.name == "epoch":
-                rest.append(draw(st.sampled_from((0, 0, 1))))
             elif column.kind is Kind.COUNTER:
                 rest.append(draw(st.sampled_from((common, common, None, 0, 999, 1001, 2**63))))
             else:
@@ -277,7 +277,13 @@ def test_a_newborn_with_a_clock_of_its_own() -> None:
 
 def counted(**cells: Cell) -> dict[Key, Row]:
     schema = SECTIONS["process_counters"]
-    known: dict[str, Cell] = {"pid": 1, "start_boottime_ns": 0, "owner_uid": 0, "epoch": 0, "kernel_mode": True}
+    known: dict[str, Cell] = {
+        "pid": 1,
+        "start_boottime_ns": 0,
+        "owner_uid": 0,
+        "epoch_boottime_ns": 5,
+        "kernel_mode": True,
+    }
     return {(1, 0): tuple((known | cells).get(name) for name in schema.names)}
 
 
@@ -313,7 +319,7 @@ def test_ratios_of_counters() -> None:
 
 
 def test_ratios_that_have_no_honest_answer() -> None:
-    assert set(ratios(BEFORE, AFTER | {"epoch": 1}).values()) == {None}
+    assert set(ratios(BEFORE, AFTER | {"epoch_boottime_ns": 6}).values()) == {None}
     assert set(ratios(BEFORE, BEFORE).values()) == {None}
     assert set(ratios(AFTER, BEFORE).values()) == {None}
     user_mode = ratios(BEFORE, AFTER | {"kernel_mode": False})
