@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,8 @@ class Opened:
     tick_seconds: float = DEFAULT_INTERVAL_SECONDS
     notice: str | None = None
     recorder: "Recorder | None" = None
+    at_ns: int | None = None
+    """The moment of the past that is shown at first."""
 
 
 def run(options: Options) -> int:
@@ -51,7 +54,7 @@ def run(options: Options) -> int:
     """
     if options.record_path is not None:
         return _record(options.record_path, options)
-    return show(options, lambda view: _on_screen(_open_live(options, view)))
+    return show(options, partial(open_live, options))
 
 
 def _record(path: str, options: Options) -> int:
@@ -93,6 +96,11 @@ def _open_live(options: Options, view: View) -> LiveOpened:
     return open_source(options.socket_path, interval_seconds, sorted(view.sections), tick_seconds)
 
 
+def open_live(options: Options, view: View) -> Opened:
+    """The daemon that is asked for, or the one that is found. Raises :exc:`ztop_client.channel.DaemonUnreachable`."""
+    return _on_screen(_open_live(options, view))
+
+
 def _on_screen(live: LiveOpened) -> Opened:
     return Opened(live.source, live.ticks, live.tick_ns / 1e9)
 
@@ -121,7 +129,7 @@ def show(options: Options, open: Callable[[View], Opened]) -> int:
         from ztop_client.monitor import watch
 
         said = " ".join(sentence for sentence in (notice, opened.notice) if sentence) or None
-        return watch(opened.source, view, opened.ticks, opened.tick_seconds, said, opened.recorder)
+        return watch(opened.source, view, opened.ticks, opened.tick_seconds, said, opened.recorder, opened.at_ns)
     finally:
         opened.source.close()
         after = remembered(before, started, settings_of(view))

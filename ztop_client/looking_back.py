@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 
-from ztop_client.app import Opened, show
+from ztop_client.app import Opened, open_live, show
 from ztop_client.batch import print_pairs, say
 from ztop_client.formats import span_text
 from ztop_client.moments import moment_text
 from ztop_client.options import Options
 from ztop_client.sources.past import Moment, NothingThen, Past, RecordedPast, asked_ns, note, open_past, pairs
-from ztop_client.sources.replay import ReplaySource, StillSource
+from ztop_client.sources.replay import ReplaySource
 from ztop_client.sources.source import Pair
 from ztop_client.view import View
 from ztop_protocol.connection import RemoteError
@@ -31,15 +32,16 @@ def run(options: Options) -> int:
         return 1
 
 
-def _open(options: Options, _view: View) -> Opened:
+def _open(options: Options, view: View) -> Opened:
     past = open_past(options.replay_path, options.socket_path)
     with ExitStack() as opened:
         opened.callback(past.close)
-        if options.at_text is not None or not isinstance(past, RecordedPast):
-            return Opened(StillSource(_moment(past, options).pair, past.title), notice=note(past))
-        source = ReplaySource(past, asked_ns(past, options.from_text, 0))
+        at_ns = None if options.at_text is None else _moment(past, options).pair.current.time_ns
+        if not isinstance(past, RecordedPast):
+            return replace(open_live(options, view), at_ns=at_ns)
+        source = ReplaySource(past, asked_ns(past, options.from_text, at_ns or 0))
         opened.pop_all()
-        return Opened(source, notice=note(past))
+        return Opened(source, notice=note(past), at_ns=at_ns)
 
 
 def _print(options: Options) -> int:

@@ -20,6 +20,7 @@ from ztop_client.inspection import Block, Part
 from ztop_client.inspector import Done, Inspector
 from ztop_client.process_page import ThreadsRead
 from ztop_client.rewind.control import Rewinding
+from ztop_client.sources.kept import threads_kept
 from ztop_client.sources.source import Pair, RequestFailed, Source
 from ztop_client.terminal import Terminal, TerminalGone
 from ztop_client.view import ON_REQUEST_SECTIONS, View
@@ -37,7 +38,7 @@ _LATE_FRAMES = 3
 _PATIENCE_SECONDS = 2.0
 _PAST_SECONDS = 1.0
 """How often it is looked how long ago the past is."""
-_NOT_KEPT = "this is read of a living process and is not kept: End, then r here"
+_NOW = "as it is now, not as it was then: this is read of the process, which lives still"
 INTERVALS_TICKS = (1, 2, 3, 5, 10, 15, 30, 60)
 """What + and - choose from."""
 
@@ -49,10 +50,12 @@ def watch(
     tick_seconds: float = 1.0,
     notice: str | None = None,
     recorder: "Recorder | None" = None,
+    at_ns: int | None = None,
 ) -> int:
     """Shows ``source`` on the terminal until the user quits; the exit status. Closes nothing.
 
     A frame comes every ``ticks`` ticks of ``tick_seconds``. ``notice`` is said at first. ``recorder`` is told of.
+    ``at_ns``: the moment of the past that is shown at first.
     """
     monitor = Monitor(source, Terminal(), view, ticks, tick_seconds, recorder)
     monitor.say(notice)
@@ -61,7 +64,7 @@ def watch(
     taken = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
     signals = {number: signal.signal(number, _leave) for number in taken}
     try:
-        monitor.run()
+        monitor.run(at_ns)
     except KeyboardInterrupt:
         pass
     except (TerminalGone, urwid.InputClosedError):
@@ -115,6 +118,7 @@ class Monitor:
             show=self._show_moment,
             say=self.say,
             changed=self._screen.changed,
+            hold=lambda is_held: source.set_paused(is_held or view.paused),
         )
         self._screen.handler = Controller(
             self._view,
@@ -134,9 +138,11 @@ class Monitor:
         """Shows a sentence until the next key."""
         self._screen.message = sentence
 
-    def run(self) -> None:
+    def run(self, at_ns: int | None = None) -> None:
         """Runs until the user quits. Raises what ends it otherwise."""
         self._show()
+        if at_ns is not None:
+            self._rewinding.enter(at_ns)
         self._follow_source()
         self._loop.run()
 
@@ -194,9 +200,7 @@ class Monitor:
 
     def _read_threads(self, process: Key, done: ThreadsRead) -> None:
         pid, start = process
-        if self._rewinding.is_active:
-            done(RequestFailed(_NOT_KEPT))
-            return
+        arguments = {"pid": pid, "start_boottime_ns": start}
 
         def answered(answer: Wire | RequestFailed) -> None:
             try:
@@ -205,15 +209,17 @@ class Monitor:
                 done(RequestFailed(str(error)))
             self._screen.changed()
 
-        self._source.ask("threads", {"pid": pid, "start_boottime_ns": start}, answered)
+        if self._rewinding.is_active and self._shown is not None:
+            answered(threads_kept(self._shown.current, arguments))
+        else:
+            self._source.ask("threads", arguments, answered)
 
     def _ask(self, target: Target, part: Part, done: Done) -> None:
-        if self._rewinding.is_active:
-            done([Block("", reason=_NOT_KEPT)])
-            return
+        was = self._past() is not None
 
         def answered(blocks: Sequence[Block]) -> None:
-            done(blocks)
+            found = any(block.entries for block in blocks)
+            done([Block("", reason=_NOW), *blocks] if was and found else blocks)
             self._screen.changed()
 
         self._inspector.ask(target, part, answered)
@@ -251,7 +257,10 @@ class Monitor:
 
     def _past(self) -> str | None:
         """That what is shown was, and is not, in a few words."""
-        return self._rewinding.title() if self._rewinding.is_active else self._source.status().past
+        recorded = self._source.status().past
+        if not self._rewinding.is_active:
+            return recorded
+        return self._rewinding.title() if recorded is None else "recorded"
 
     def _recording(self) -> str | None:
         """For the title; what is new about it is said."""

@@ -9,6 +9,9 @@ from ztop_protocol.schema import SECTIONS
 from ztop_protocol.segment import Segment, SegmentReader, Stamp
 from ztop_protocol.timeline import GAP_INTERVALS
 
+EVENT_SECTIONS = ("events", "process_events")
+"""The sections whose rows are what happened."""
+
 _KIND = SECTIONS["events"].position["kind"]
 
 
@@ -29,14 +32,14 @@ class Happening:
     cells: dict[str, Cell]
 
 
-def happenings(segment: Segment, before: Before | None) -> list[Happening]:
-    """Everything that happened in the frames later than ``before``, in order: by frame, then by section.
+def happenings(segment: Segment, before: Before | None, names: Collection[str] = EVENT_SECTIONS) -> list[Happening]:
+    """What happened in the frames later than ``before``, of these sections, in order: by frame, then by section.
 
     Raises :exc:`ztop_protocol.codec.Malformed`.
     """
     found: dict[int, list[Happening]] = {}
     told_gaps: set[int] = set()
-    for name in segment.tracks:
+    for name in (name for name in EVENT_SECTIONS if name in names and name in segment.tracks):
         for index, row in _new_rows(segment, name):
             cells = dict(zip(SECTIONS[name].names, row, strict=True))
             found.setdefault(index, []).append(Happening(segment.stamps[index], cells))

@@ -5,11 +5,14 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from types import TracebackType
 from typing import Any
 
 import msgpack
 
+from ztop_client.sources.recorded_answers import answer
+from ztop_client.sources.source import RequestFailed
 from ztop_protocol.codec import (
     delta_head,
     encode_map,
@@ -28,8 +31,10 @@ from ztop_protocol.connection import (
     pack_response,
 )
 from ztop_protocol.frame import Delta, Frame, Section, diff
+from ztop_protocol.recording_reader import StoredSegment
 from ztop_protocol.schema import SECTIONS
 from ztop_protocol.segment import Segment, encode_step, segment_as_map
+from ztop_protocol.timeline import Timeline
 
 Answer = Callable[[dict[str, Any]], Any]
 
@@ -85,10 +90,28 @@ def memory(frames: Sequence[Frame], per_segment: int = 4, per_answer: int = 2) -
             made["tracks"] = {name: track for name, track in made["tracks"].items() if name in names}
         return {"segments": maps, "cursor": first + per_answer if first + per_answer < len(pieces) else None}
 
+    # those of a walk do not overlap
+    timeline: Timeline[StoredSegment | Segment] = Timeline()
+    for start in range(0, len(frames), per_segment):
+        piece = Segment.begun_by(encode_step(None, frames[start], whole=True), 10**9)
+        for before, frame in pairwise(frames[start : start + per_segment]):
+            piece.add(encode_step(before, frame, whole=False))
+        timeline.append(piece)
+
+    def recorded(method: str) -> Answer:
+        def answered(arguments: dict[str, Any]) -> Any:
+            found = answer(timeline, method, arguments)
+            if isinstance(found, RequestFailed):
+                raise Refused(str(found), ErrorCode.NOT_FOUND)
+            return found
+
+        return answered
+
     oldest_ns = frames[0].time_ns
     return {
         "asof": asof,
         "segments": segments,
+        **{method: recorded(method) for method in ("segment", "series", "events")},
         "status": lambda _: {"ring_oldest_time_ns": oldest_ns, "store_oldest_time_ns": None},
     }
 

@@ -46,13 +46,18 @@ class Rewinding:
         show: Callable[[], None],
         say: Callable[[str | None], None],
         changed: Callable[[], None],
+        hold: Callable[[bool], None],
     ) -> None:
-        """``newest``: what is live. ``show``: another frame is to be shown, of the past or (again) live."""
+        """``newest``: what is live. ``show``: another frame is to be shown, of the past or (again) live.
+
+        ``hold``: whether a recording that is played stands still.
+        """
         self._newest = newest
         self._show = show
         self._say = say
         self._changed = changed
-        self._walk = Walk(ask, self._moved, say, self.leave)
+        self._hold = hold
+        self._walk = Walk(ask, self._moved, self._failed, self.leave)
         self._overview = Overview(ask, changed)
         self._is_active = False
         self.mark: Mark | None = None
@@ -64,7 +69,7 @@ class Rewinding:
             Action.TEN_BACK: lambda: self._walk.step(-10),
             Action.TEN_ON: lambda: self._walk.step(10),
             Action.MINUTE_BACK: lambda: self._walk.step_time(-_MINUTE_NS),
-            Action.MINUTE_ON: lambda: self._on(_MINUTE_NS),
+            Action.MINUTE_ON: lambda: self._walk.step_time(_MINUTE_NS),
             Action.OLDEST: self._walk.to_oldest,
             Action.LIVE: self.leave,
             Action.EVENT_BACK: lambda: self._to_event(-1),
@@ -85,15 +90,20 @@ class Rewinding:
         """The frame of the past that is shown; None while the first one is on its way."""
         return self._walk.pair if self._is_active else None
 
-    def enter(self) -> None:
-        """From what is live into the past, to that very frame."""
+    def enter(self, at_ns: int | None = None) -> None:
+        """From what is live into the past: to that very frame, or to a wall time."""
         newest = self._newest()
-        if newest is None:
+        if newest is None and at_ns is None:
             self._say("There is no frame yet.")
             return
         self._is_active = True
-        self._look(newest)
-        self._walk.to_seq(newest.current.seq)
+        self._hold(True)
+        if newest is not None:
+            self._look(newest)
+        if at_ns is not None:
+            self._walk.to_time(at_ns)
+        elif newest is not None:
+            self._walk.to_seq(newest.current.seq)
         self._changed()
 
     def leave(self) -> None:
@@ -102,6 +112,7 @@ class Rewinding:
             self._is_active = False
             self.happening = None
             self._walk.pair = None
+            self._hold(False)
             self._show()
 
     def act(self, action: Action) -> bool:
@@ -156,10 +167,7 @@ class Rewinding:
         span_ns = duration_ns(text.strip())
         if not span_ns:
             return "a span was expected, such as 30s, 5m or 1h30m"
-        if direction < 0:
-            self._walk.step_time(-span_ns)
-        else:
-            self._on(span_ns)
+        self._walk.step_time(direction * span_ns)
         return None
 
     def span(self) -> Span | None:
@@ -184,13 +192,12 @@ class Rewinding:
         here_ns = pair.current.time_ns
         return self.span() or Span(max(here_ns - SAVED_NS, 0), here_ns + SAVED_NS)
 
-    def _on(self, span_ns: int) -> None:
-        """That far on; to what is live where it is not so far."""
-        pair, newest = self._walk.pair, self._newest()
-        if pair is not None and newest is not None and pair.current.time_ns + span_ns > newest.current.time_ns:
+    def _failed(self, sentence: str) -> None:
+        """Said; where nothing of the past was shown yet, live it is."""
+        if self._walk.pair is None:
             self.leave()
-        else:
-            self._walk.step_time(span_ns)
+        self._say(sentence)
+        self._changed()
 
     def _moved(self) -> None:
         newest = self._newest()

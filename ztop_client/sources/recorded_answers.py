@@ -21,11 +21,10 @@ _SEGMENTS = 4
 _MOST_EVENTS = 1000
 _END_OF_TIME_NS = (1 << 63) - 1
 _EVENT_SECTIONS = {"events": frozenset(EventKind), "process_events": frozenset(ProcessEventKind)}
-METHODS = ("segment", "segments", "series", "events")
 
 
 def answer(timeline: Recorded, method: str, arguments: Arguments) -> Wire | RequestFailed:
-    """The answer to one of :data:`METHODS`, as PROTOCOL.md has it; arguments are taken to be in order."""
+    """The answer of a daemon that remembers just that, as PROTOCOL.md has it; arguments are taken to be in order."""
     try:
         match method:
             case "segment":
@@ -34,8 +33,10 @@ def answer(timeline: Recorded, method: str, arguments: Arguments) -> Wire | Requ
                 return _segments(timeline, arguments)
             case "series":
                 return _series(timeline, arguments)
-            case _:
+            case "events":
                 return _events(timeline, arguments)
+            case _:
+                return RequestFailed("a recording does not answer that")
     except (Malformed, sqlite3.Error) as error:
         return RequestFailed(f"what was recorded there is damaged: {error}")
 
@@ -98,7 +99,7 @@ def _happened(timeline: Recorded, names: list[str], high: int) -> Iterator[dict[
     for piece in timeline:
         if milliseconds(piece.first.time_ns) > high:
             return
-        for each in happenings(piece.opened(names), before):
+        for each in happenings(piece.opened(names), before, names):
             cells = {name: portable(cell) for name, cell in each.cells.items()}
             yield {"time_ns": each.stamp.time_ns, "seq": each.stamp.seq, **cells}
         before = Before(piece.last, piece.boot_id, piece.interval_ns)

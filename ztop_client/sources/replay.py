@@ -1,71 +1,25 @@
-"""The past as a source for the screen: a recording that is played, and one moment that stands still."""
+"""A recording as a source for the screen: it is played."""
 
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
-from ztop_client.formats import span_text
 from ztop_client.moments import moment_text
+from ztop_client.sources.kept import threads_kept
 from ztop_client.sources.past import NothingThen, RecordedPast, pairs
-from ztop_client.sources.recorded_answers import METHODS, answer
+from ztop_client.sources.recorded_answers import answer
 from ztop_client.sources.source import Pair, RequestFailed, SourceStatus
-from ztop_protocol.codec import Wire, encode_frame, unpack
+from ztop_protocol.codec import Wire
 from ztop_protocol.connection import Arguments
-from ztop_protocol.frame import Frame, Section
+from ztop_protocol.frame import Frame
 from ztop_protocol.schema import THREADS
 from ztop_protocol.timeline import GAP_INTERVALS
 
 _LONGEST_STEP_NS = 60_000_000_000
 """No daemon samples less often."""
 _END_OF_TIME_NS = (1 << 63) - 1
-
-
-class StillSource:
-    """One moment, as a :class:`ztop_client.sources.source.Source`: nothing comes after it."""
-
-    def __init__(self, pair: Pair, title: str) -> None:
-        self.title = title
-        self._pair = pair
-        self._since_monotonic = time.monotonic()
-
-    def latest(self) -> Pair | None:
-        """The moment."""
-        return self._pair
-
-    def fileno(self) -> int | None:
-        """There is nothing to wait for."""
-        return None
-
-    def receive(self) -> bool:
-        """Nothing comes."""
-        return False
-
-    def maintain(self) -> None:
-        """There is nothing to connect to."""
-
-    def status(self) -> SourceStatus:
-        """How long ago it was."""
-        ago = span_text(max(time.time_ns() - self._pair.current.time_ns, 0))
-        return SourceStatus(True, self._since_monotonic, past=f"as it was {ago} ago")
-
-    def set_interval(self, ticks: int) -> None:
-        """Nothing moves."""
-
-    def set_sections(self, sections: Sequence[str]) -> None:
-        """It has all that were kept."""
-
-    def set_paused(self, paused: bool) -> None:
-        """Nothing moves."""
-
-    def ask(self, method: str, arguments: Arguments, done: Callable[[Wire | RequestFailed], None]) -> None:
-        """Answers from the frame."""
-        done(_answer(self._pair.current, method, arguments))
-
-    def close(self) -> None:
-        """There is nothing to end."""
 
 
 class ReplaySource:
@@ -141,10 +95,10 @@ class ReplaySource:
 
     def ask(self, method: str, arguments: Arguments, done: Callable[[Wire | RequestFailed], None]) -> None:
         """Answers from the recording, or from the frame."""
-        if method in METHODS:
-            done(answer(self._past.timeline, method, arguments))
+        if method == THREADS.name:
+            done(threads_kept(self._pair.current, arguments))
         else:
-            done(_answer(self._pair.current, method, arguments))
+            done(answer(self._past.timeline, method, arguments))
 
     def close(self) -> None:
         """Ends the thread, and closes the recording."""
@@ -205,14 +159,3 @@ def _paced(first: Pair, following: Iterator[Pair]) -> Iterator[tuple[Pair, int]]
 def _step_ns(before: Frame, frame: Frame) -> int | None:
     """The time between two frames of one boot; None across a boot."""
     return None if before.boot_id != frame.boot_id else min(frame.boottime_ns - before.boottime_ns, _LONGEST_STEP_NS)
-
-
-def _answer(frame: Frame, method: str, arguments: Arguments) -> Wire | RequestFailed:
-    section = frame.sections.get(THREADS.name)
-    if method != "threads" or section is None:
-        return RequestFailed("this was not kept: the threads of a process are read while somebody looks at them")
-    pid, position = arguments.get("pid"), THREADS.position["pid"]
-    rows = {key: row for key, row in section.rows.items() if row[position] == pid}
-    if not rows:
-        return RequestFailed(f"process {pid} was not there then")
-    return unpack(encode_frame(replace(frame, sections={THREADS.name: Section(section.sampled_boottime_ns, rows)})))

@@ -14,7 +14,7 @@ from tests.protocol.recorded_frames import made
 from tests.ztop_client.fake_source import SECOND, process, threads_of, with_sections
 from ztop_client.sources import replay
 from ztop_client.sources.past import NothingThen, RecordedPast
-from ztop_client.sources.replay import ReplaySource, StillSource
+from ztop_client.sources.replay import ReplaySource
 from ztop_client.sources.source import Pair, RequestFailed, Source
 from ztop_protocol.codec import FrameDecoder
 from ztop_protocol.frame import Frame
@@ -164,11 +164,10 @@ def threads(source: Source, pid: int) -> Frame | RequestFailed:
     return answer if isinstance(answer, RequestFailed) else FrameDecoder().frame(answer)
 
 
-@pytest.mark.parametrize("kind", ["replay", "still"])
-def test_threads_are_those_that_were_kept(opened: Open, kind: str) -> None:
+def test_threads_are_those_that_were_kept(opened: Open) -> None:
     rows = [process(10), process(11)]
     frames = [with_sections(quick(seq), ("threads", threads_of(seq, rows))) for seq in (1, 2)]
-    source: Source = opened(frames) if kind == "replay" else StillSource(Pair(*frames), "fake ztopd")
+    source = opened(frames)
     found = threads(source, 10)
     assert isinstance(found, Frame)
     assert found.rows("threads") == frames[1].rows("threads")
@@ -179,23 +178,6 @@ def test_threads_are_those_that_were_kept(opened: Open, kind: str) -> None:
 def test_without_threads_there_is_a_reason(opened: Open) -> None:
     source = opened([quick(1), quick(2)])
     assert str(threads(source, 10)).startswith("this was not kept: ")
-
-
-def test_a_moment_stands_still() -> None:
-    now = time.time_ns()
-    source = StillSource(Pair(quick(1), replace(quick(2), time_ns=now - 150 * SECOND)), "fake ztopd")
-    assert source.fileno() is None
-    assert source.receive() is False
-    source.set_paused(True)
-    source.set_sections(["host"])
-    source.set_interval(5)
-    source.maintain()
-    assert shown_seq(source) == 2
-    assert (source.status().live, source.status().past) == (True, "as it was 2m30s ago")
-    # a clock may have been set since
-    ahead = StillSource(Pair(None, replace(quick(2), time_ns=now + 3600 * SECOND)), "fake ztopd")
-    assert ahead.status().past == "as it was 0s ago"
-    source.close()
 
 
 def test_no_thread_is_left(opened: Open, tmp_path: Path) -> None:
