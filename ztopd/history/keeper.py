@@ -219,6 +219,8 @@ class Keeper:
             frame = replace(frame, keyframe=_whole(self._since_keyframe))
         try:
             writer.add(frame)
+            if self._retention is not None:
+                self._retention.make_room()
         except (sqlite3.Error, OSError) as error:
             self._failed(error)
         else:
@@ -253,7 +255,6 @@ class Keeper:
             self._failed(error)
 
     def _work_a_little(self, retention: Retention) -> None:
-        retention.make_room()
         if self._work is None:
             self._work = retention.work()
         pause = _SLICE_PAUSE_SECONDS

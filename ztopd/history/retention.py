@@ -6,7 +6,7 @@ the oldest of those thinned to 10 s is thinned to 60 s while they take more than
 deleted. So of what fits into the size about half is of full resolution, a quarter of 10 s, the rest of 60 s.
 
 The work is done in slices of a few milliseconds. A segment that was thinned or deleted stays in the file for some
-seconds more: somebody may be reading it. Beyond 97 % of the size the oldest goes at once.
+seconds more: somebody may be reading it. Beyond 93 % of the size the oldest goes at once.
 """
 
 import sqlite3
@@ -27,10 +27,13 @@ LEVELS_NS = (10 * SECOND_NS, 60 * SECOND_NS)
 """The resolutions that segments are thinned to."""
 GRACE_SECONDS = 5.0
 """So long is what was given up still there for who began to read it."""
+SEGMENT_SHARE = 1 / 16
+"""What a segment's steps, not yet compressed, may take of the size."""
 _LEVEL_SHARES = (0.5, 0.25)
 """What full resolution and the first level may take of the size."""
 _USED_SHARE = 0.9
-_URGENT_SHARE = 0.97
+_URGENT_SHARE = 0.93
+"""What is left must do for the largest segment that may come: see :data:`SEGMENT_SHARE`."""
 _VACUUM_SHARE = 0.95
 _VACUUM_PAGES = 64
 
@@ -132,17 +135,21 @@ class Retention:
 
     def work(self) -> Generator[None, None, None]:
         """Everything that is to be done now, in slices."""
-        while self._given_up and self._given_up[0].due <= time.monotonic():
-            self._delete(self._given_up.popleft().id)
-            yield
+        yield from self._delete_due()
         while step := next_step(self._kept, self._used_bytes(), self._limits, time.time_ns()):
             if step.interval_ns is None:
                 self._give_up(step.kept)
             else:
                 yield from self._thin(step.kept, step.interval_ns)
             yield
+            yield from self._delete_due()
         while self._pages("page_count") > _VACUUM_SHARE * self._limits.size_bytes and self._pages("freelist_count"):
             self._connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+            yield
+
+    def _delete_due(self) -> Generator[None, None, None]:
+        while self._given_up and self._given_up[0].due <= time.monotonic():
+            self._delete(self._given_up.popleft().id)
             yield
 
     def make_room(self) -> None:
@@ -170,8 +177,9 @@ class Retention:
             if kept in self._kept:
                 self._kept[self._kept.index(kept)] = replace(kept, is_unreadable=True)
             return
+        self.make_room()
         if kept not in self._kept:
-            # room was made meanwhile
+            # to make room, now or meanwhile
             return
         with self._connection:
             id = write_segment(self._connection, sealed)

@@ -13,6 +13,7 @@ from ztop_protocol.codec import Malformed
 from ztop_protocol.recording import SEGMENT_BYTES, RecordingWriter, write_segment
 from ztop_protocol.recording_format import NewerFormat, RecordingError
 from ztop_protocol.recording_reader import Database, RecordingReader, StoredSegment, connect_to_read, index_of
+from ztopd.history.retention import SEGMENT_SHARE
 from ztopd.history.state import StoreState
 
 _log = logging.getLogger(__name__)
@@ -193,8 +194,9 @@ def open_to_write(directory: str, interval_ns: int, size_bytes: int) -> StoreFil
     path = os.path.join(directory, FILE_NAME)
     with suppress(FileNotFoundError):
         _check_ours(os.lstat(path), path)
+    segment_bytes = min(SEGMENT_BYTES, round(SEGMENT_SHARE * size_bytes))
     try:
-        writer = RecordingWriter(path, interval_ns, wal=True, segment_bytes=min(SEGMENT_BYTES, size_bytes // 16))
+        writer = RecordingWriter(path, interval_ns, wal=True, segment_bytes=segment_bytes)
     except NewerFormat as error:
         raise StoreUnusable(StoreState.NEWER, str(error)) from None
     except RecordingError as error:
