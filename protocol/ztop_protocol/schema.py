@@ -215,7 +215,8 @@ PROCESSES = SectionSchema(
     (
         *_columns("/proc/PID", _I, _NONE, "pid"),
         *_columns("/proc/PID/stat", _I, _NS, "start_boottime_ns"),
-        *_columns("/proc/PID/stat", _L, _NONE, "ppid", "process_group", "session", "tty"),
+        *_columns("/proc/PID/stat", _L, _NONE, "ppid", "process_group", "session"),
+        *_columns("/proc/PID/stat: the name below /dev", _L, _NONE, "tty", type=str),
         *_columns("/proc/PID/status", _L, _NONE, "uid", "effective_uid"),
         *_columns("stat(2) of /proc/PID/stat: root for what may not be dumped", _L, _NONE, "owner_uid"),
         *_columns("the name of effective_uid; its digits where it has none", _L, _NONE, "user", type=str),

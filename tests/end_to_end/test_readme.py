@@ -36,6 +36,7 @@ def indented() -> list[str]:
 COMMANDS = [shlex.split(line, comments=True) for line in indented() if re.match(r"(sudo )?ztopd?( |$)", line)]
 
 LOOKING_BACK = [command for command in COMMANDS if {"--at", "--replay"} & set(command) and "--export" not in command]
+KEEPING = [command for command in COMMANDS if {"--record", "--export"} & set(command)]
 
 
 def run_as_installed(command: list[str]) -> list[str]:
@@ -64,8 +65,8 @@ def test_version(name: str) -> None:
 def test_every_command_is_tested_here() -> None:
     batch = [command for command in COMMANDS if command[:2] == ["ztop", "-b"]]
     with_path = [command for command in COMMANDS if "--socket" in command]
-    others = [command for command in COMMANDS if command not in batch + with_path + LOOKING_BACK]
-    assert (len(batch), len(with_path), len(LOOKING_BACK)) == (3, 2, 4)
+    others = [command for command in COMMANDS if command not in batch + with_path + LOOKING_BACK + KEEPING]
+    assert (len(batch), len(with_path), len(LOOKING_BACK), len(KEEPING)) == (3, 2, 4, 4)
     # test_ztopd_cli.py runs a daemon without options, but for the path
     assert sorted(others) == [["sudo", "ztopd"], ["ztop"], ["ztopd", "--check"]]
 
@@ -131,6 +132,33 @@ def test_looking_back(command: list[str], tmp_path: Path, monkeypatch: pytest.Mo
     else:
         assert "before what was asked for" in done.stderr
         assert len(done.stdout.splitlines()) == 7 + int(command[command.index("--limit") + 1])
+
+
+@pytest.mark.usefixtures("usual")
+def test_keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The recordings and tables in their order, then what is made of them."""
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environ["PYTHONPATH"] = f"{ROOT}:{ROOT}/protocol"
+    monkeypatch.chdir(tmp_path)
+    screen, *others = KEEPING
+    in_terminal = [part if part != "incident.ztop" else str(tmp_path / part) for part in run_as_installed(screen)]
+    with Driver(in_terminal, 120, 30, {"ZTOP_SOCKET": os.environ["ZTOP_SOCKET"]}) as driver:
+        driver.wait(" REC ")
+        driver.wait("live")
+        driver.send("q")
+        assert driver.ended() == 0
+    for command in others:
+        typed = shlex.join(run_as_installed(command)).replace("'>'", ">").replace(" 1m ", " 1s ")
+        done = subprocess.run(typed, shell=True, env=environ, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["cpus.csv", "incident.ztop", "last_hour.parquet"]
+    blocks = re.findall(r"^    import (?:duckdb|pandas)\n(?:    .*\n)*", README, re.MULTILINE)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(textwrap.dedent(block), "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "max(cpu_percent)" in printed
+    assert "root" in printed or "count" in printed
 
 
 def test_a_daemon_of_ones_own_and_its_screen(folder: Path) -> None:

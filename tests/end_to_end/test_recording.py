@@ -21,6 +21,7 @@ from ztop_client import RecordingError, open_recording
 from ztop_client.batch import chosen
 from ztop_client.json_lines import json_line
 from ztop_client.options import Options
+from ztop_protocol.schema import SECTIONS
 
 ZTOP = (sys.executable, "-P", "-W", "error", "-m", "ztop_client")
 
@@ -205,3 +206,22 @@ def test_duckdb_and_pandas_agree_with_psutil(daemon: Daemon, tmp_path: Path, kin
     assert list(mine["rss_bytes"]) == [row[2] for row in found]
     assert mine["cpu_percent"].max() == pytest.approx(max(row[3] or 0 for row in found))
     assert mine["cpu_percent"].max() > 5
+
+
+def test_cells_are_of_the_types_that_the_schema_says(daemon: Daemon) -> None:
+    wrong = set()
+    # a process on a terminal has a cell that others have not
+    with Driver([sys.executable, "-c", "print('ready'); input()"], 80, 24) as driver, daemon.session() as session:
+        driver.wait("ready")
+        begun_ns = time.time_ns()
+        for frame in session.frames(sections=list(SECTIONS)):
+            for name, section in frame.sections.items():
+                for row in section.rows.values():
+                    cells = zip(SECTIONS[name].columns, row, strict=True)
+                    wrong |= {
+                        (name, one.name) for one, cell in cells if cell is not None and type(cell) is not one.type
+                    }
+            if frame.time_ns > begun_ns + 3 * 10**9:
+                break
+        assert any(row[SECTIONS["processes"].position["tty"]] for row in frame.rows("processes").values())
+    assert wrong == set()

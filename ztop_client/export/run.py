@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ztop_client.export.files import ExportError, Format, TableFile, open_table
 from ztop_client.export.table import EXPORTED_SECTIONS, Exported, columns, rows
+from ztop_client.json_lines import IN_PROCESSES
 from ztop_client.sources.source import Pair
 
 _BATCH_ROWS = 50_000
@@ -35,7 +36,7 @@ def paths(path: str, sections: Sequence[str]) -> dict[str, str]:
 
 def needed_sections(sections: Sequence[str]) -> tuple[str, ...]:
     """Those that frames must have so that these can be exported."""
-    beside = ("process_io", "process_executables", "memory") if "processes" in sections else ()
+    beside = (*IN_PROCESSES, "memory") if "processes" in sections else ()
     return tuple(dict.fromkeys((*sections, *beside)))
 
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ztop_client.json_lines import SECTION_NAMES, names
+from ztop_client.json_lines import IN_PROCESSES, SECTION_NAMES, names
 from ztop_client.sources.source import Pair
 from ztop_protocol.frame import Cell, Row
 from ztop_protocol.processes import joined
 from ztop_protocol.rates import RATES, rates
-from ztop_protocol.schema import PROCESS_EXECUTABLES, PROCESS_IO, SECTIONS, Kind
+from ztop_protocol.schema import SECTIONS, Kind
 
 Exported: TypeAlias = tuple[Cell, ...]
 
@@ -45,7 +45,7 @@ TIME = [column.name for column in HEAD].index("time_ns")
 
 def columns(section: str) -> tuple[ExportColumn, ...]:
     """The columns of a section's table."""
-    parts = (section, PROCESS_IO.name, PROCESS_EXECUTABLES.name) if section == "processes" else (section,)
+    parts = (section, *IN_PROCESSES) if section == "processes" else (section,)
     known: dict[str, ExportColumn] = {
         "memory_percent": ExportColumn("memory_percent", float, "percent", "gauge", "rss_bytes of the machine's memory")
     }
