@@ -13,6 +13,7 @@ from ztop_client.inspection import Part
 from ztop_client.inspector import Done
 from ztop_client.keys import ACTS_ON_PROCESSES, Action, action_of
 from ztop_client.process_page import ThreadReader
+from ztop_client.rewind.acts import RewindActs
 from ztop_client.rewind.control import Rewinding
 from ztop_client.view import View
 from ztop_client.widgets.dialogs import Choice, Menu
@@ -47,6 +48,7 @@ class Controller:
         pause: Callable[[bool], None],
         change_interval: Callable[[int], str],
         rewinding: Rewinding,
+        rewind_acts: RewindActs,
     ) -> None:
         self._view = view
         self._screen = screen
@@ -101,6 +103,7 @@ class Controller:
             Action.CANCEL: self._cancel,
             Action.REDRAW: redraw,
             Action.REWIND: rewinding.enter,
+            **rewind_acts.acts,
             Action.JUMP: lambda: self._ask_for("Go to", rewinding.jump),
             Action.JUMP_BACK: lambda: self._ask_for("Back by", lambda text: rewinding.jump_by(text, -1)),
             Action.JUMP_ON: lambda: self._ask_for("On by", lambda text: rewinding.jump_by(text, 1)),

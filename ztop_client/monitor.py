@@ -19,6 +19,7 @@ from ztop_client.garbage import collect_seldom
 from ztop_client.inspection import Block, Part
 from ztop_client.inspector import Done, Inspector
 from ztop_client.process_page import ThreadsRead
+from ztop_client.rewind.acts import RewindActs
 from ztop_client.rewind.control import Rewinding
 from ztop_client.sources.kept import threads_kept
 from ztop_client.sources.source import Pair, RequestFailed, Source
@@ -132,6 +133,9 @@ class Monitor:
             pause=self._source.set_paused,
             change_interval=self._change_interval,
             rewinding=self._rewinding,
+            rewind_acts=RewindActs(
+                source.ask, self._loop.event_loop, view, self._screen, self._rewinding, round(tick_seconds * 1e9)
+            ),
         )
 
     def say(self, sentence: str | None) -> None:

@@ -141,7 +141,7 @@ class View:
         if self.tree:
             self.keys, self.prefixes = arranged(self.keys, lambda key: rows[key][_PPID], self.folded, self.glyphs)
         if keep and selected is not None and selected in self.table.processes:
-            self._select(selected)
+            self.select(selected)
         self.cursor = max(0, min(self.cursor, len(self.keys) - 1))
 
     def _tests(self) -> list[Callable[[Row], bool]]:
@@ -156,11 +156,13 @@ class View:
             tests.append(matching(asked.text))
         return tests
 
-    def _select(self, key: Key) -> None:
+    def select(self, key: Key) -> bool:
+        """Selects a row; False where the table does not show it."""
         try:
             self.cursor = self.keys.index(key)
         except ValueError:
-            return
+            return False
+        return True
 
     def window(self, height: int) -> list[Key]:
         """The rows that a table of ``height`` lines shows; scrolls so that the cursor is among them."""

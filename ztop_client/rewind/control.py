@@ -60,6 +60,7 @@ class Rewinding:
         self._walk = Walk(ask, self._moved, self._failed, self.leave)
         self._overview = Overview(ask, changed)
         self._is_active = False
+        self._then: Callable[[], object] | None = None
         self.mark: Mark | None = None
         self.happening: Happening | None = None
         """What happened at the frame that is shown."""
@@ -146,8 +147,9 @@ class Rewinding:
         """To the moment that was clicked on."""
         self._walk.to_time(time_ns)
 
-    def to_seq(self, seq: int) -> None:
-        """To a frame that was found."""
+    def to_seq(self, seq: int, then: Callable[[], object]) -> None:
+        """To a frame that was found; ``then`` is done once it is shown."""
+        self._then = then
         self._walk.to_seq(seq)
 
     def jump(self, text: str) -> str | None:
@@ -206,6 +208,9 @@ class Rewinding:
         pair = self._walk.pair
         self.happening = None if pair is None else self._overview.here(pair.current.seq)
         self._show()
+        then, self._then = self._then, None
+        if then is not None:
+            then()
 
     def _look(self, newest: Pair) -> None:
         shown = self._walk.pair or newest

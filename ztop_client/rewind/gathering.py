@@ -6,7 +6,8 @@ Segments are asked for as they are needed; a thread decodes them and does the wo
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -52,19 +53,25 @@ class Gathering(Generic[T]):
         ask: Ask,
         loop: Watching,
         span: Span,
+        sections: Collection[str] | None,
         work: Callable[[Iterator[Frame]], T],
         done: Callable[[T | RequestFailed], None],
         progressed: Callable[[Progress], None],
     ) -> None:
-        """``done`` and ``progressed`` are called in the event loop; after :meth:`give_up` neither is."""
+        """``sections``: those that the frames have; None: all.
+
+        ``done`` and ``progressed`` are called in the event loop; after :meth:`give_up` neither is.
+        """
         self._ask = ask
         self._loop = loop
         self._span = span
+        self._sections = sections
         self._work = work
         self._done = done
         self._progressed = progressed
         self._segments: queue.Queue[SealedSegment | RequestFailed | None] = queue.Queue()
         self._cursor: Wire = None
+        self._begin_ns: int | None = None
         self._is_asked = self._is_whole = self._is_over = self._is_finished = False
         self._progress = Progress(0.0, 0)
         self._result: T | RequestFailed | None = None
@@ -87,6 +94,8 @@ class Gathering(Generic[T]):
             return
         self._is_asked = True
         asked: dict[str, Wire] = {"from_ns": self._span.from_ns, "to_ns": self._span.to_ns}
+        if self._sections is not None:
+            asked["sections"] = sorted(self._sections)
         if self._cursor is not None:
             asked["cursor"] = self._cursor
         self._ask("segments", asked, self._answered)
@@ -169,9 +178,15 @@ class Gathering(Generic[T]):
                 if frame.seq > last_seq:
                     last_seq, count = frame.seq, count + 1
                     yield frame
-            done_ns = min(segment.last.time_ns, self._span.to_ns) - self._span.from_ns
-            self._progress = Progress(done_ns / max(self._span.to_ns - self._span.from_ns, 1), count)
+            self._progress = Progress(self._share(segment), count)
             self._tell()
+
+    def _share(self, segment: SealedSegment) -> float:
+        """How much of the span ends with that segment; of everything that is remembered nobody knows how much it is."""
+        if self._begin_ns is None:
+            self._begin_ns = max(self._span.from_ns, segment.first.time_ns)
+        end_ns = min(self._span.to_ns, time.time_ns())
+        return (min(segment.last.time_ns, end_ns) - self._begin_ns) / max(end_ns - self._begin_ns, 1)
 
     def _next(self) -> SealedSegment | None:
         while True:

@@ -98,6 +98,11 @@ class Screen(urwid.Widget):
         self._dialogs.append(dialog)
         self.changed()
 
+    def close(self, dialog: Dialog) -> None:
+        """Closes a dialog, wherever it lies; harmless where it is closed already."""
+        self._keep(dialog, False)
+        self.changed()
+
     def render(self, size: tuple[int, int], focus: bool = False) -> LinesCanvas:  # type: ignore[override]
         width, height = size
         meters = self._meter_lines(width, height)

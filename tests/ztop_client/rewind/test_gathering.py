@@ -60,7 +60,7 @@ def gather(
     daemon: Daemon, span: Span, work: Callable[[Iterator[Frame]], object]
 ) -> tuple[list[object], list[Progress]]:
     loop, results, progress = Loop(), [], []  # type: ignore[var-annotated]
-    Gathering(daemon.ask, loop, span, work, results.append, progress.append)
+    Gathering(daemon.ask, loop, span, None, work, results.append, progress.append)
     loop.run(lambda: bool(results))
     assert not loop.watched
     return results, progress
@@ -82,7 +82,7 @@ def test_a_work_that_fails_loudly_is_heard_of() -> None:
         raise ZeroDivisionError
 
     loop = Loop()
-    Gathering(Daemon([made(1)]).ask, loop, Span(0, 1 << 62), work, lambda _: None, lambda _: None)
+    Gathering(Daemon([made(1)]).ask, loop, Span(0, 1 << 62), None, work, lambda _: None, lambda _: None)
     with pytest.raises(ZeroDivisionError):
         loop.run(lambda: False)
 
@@ -91,7 +91,7 @@ def test_a_work_that_fails_loudly_is_heard_of() -> None:
 def test_no_answer_is_said(answer: Wire) -> None:
     loop, results = Loop(), []  # type: ignore[var-annotated]
     Gathering(
-        lambda _method, _arguments, done: done(answer), loop, Span(0, 1), lambda taken: list(taken), results.append,
+        lambda _method, _arguments, done: done(answer), loop, Span(0, 1), None, lambda taken: list(taken), results.append,
         lambda _: None,
     )  # fmt: skip
     loop.run(lambda: bool(results))
@@ -107,7 +107,7 @@ def test_given_up_it_ends_and_says_nothing() -> None:
             time.sleep(0.01)
 
     frames = [made(seq) for seq in range(1, 300)]
-    gathering = Gathering(Daemon(frames).ask, loop, Span(0, 1 << 62), work, results.append, lambda _: None)
+    gathering = Gathering(Daemon(frames).ask, loop, Span(0, 1 << 62), None, work, results.append, lambda _: None)
     loop.run(lambda: len(took) > 5)
     gathering.give_up()
     gathering._thread.join(10)
