@@ -1,9 +1,9 @@
 """What the store keeps and what it gives up.
 
 What is older than the age is deleted, the oldest first. When nine tenths of the size are used, room is made: the oldest
-segment of full resolution is thinned to a frame every 10 s while such segments take more than half of the size; else
-the oldest of those thinned to 10 s is thinned to 60 s while they take more than a quarter; else the oldest of all is
-deleted. So of what fits into the size about half is of full resolution, a quarter of 10 s, the rest of 60 s.
+segment of full resolution is thinned to a frame every 10 s while such segments take more than half of what all take;
+else the oldest of those thinned to 10 s is thinned to 60 s while they take more than a quarter; else the oldest of all
+is deleted. So about half of the size is of full resolution, a quarter of 10 s, the rest of 60 s.
 
 The work is done in slices of a few milliseconds. A segment that was thinned or deleted stays in the file for some
 seconds more: somebody may be reading it. Beyond 93 % of the size the oldest goes at once.
@@ -30,7 +30,7 @@ GRACE_SECONDS = 5.0
 SEGMENT_SHARE = 1 / 16
 """What a segment's steps, not yet compressed, may take of the size."""
 _LEVEL_SHARES = (0.5, 0.25)
-"""What full resolution and the first level may take of the size."""
+"""What full resolution and the first level may take of what all segments take."""
 _USED_SHARE = 0.9
 _URGENT_SHARE = 0.93
 """What is left must do for the largest segment that may come: see :data:`SEGMENT_SHARE`."""
@@ -79,9 +79,10 @@ def next_step(kept: Sequence[Kept], used_bytes: int, limits: Limits, now_ns: int
         return Step(kept[0], None)
     if used_bytes <= _USED_SHARE * limits.size_bytes:
         return None
+    total = sum(one.size_bytes for one in kept)
     for level, (share, interval_ns) in enumerate(zip(_LEVEL_SHARES, LEVELS_NS, strict=True)):
         of_level = [one for one in kept if one.level == level]
-        if sum(one.size_bytes for one in of_level) > share * limits.size_bytes:
+        if sum(one.size_bytes for one in of_level) > share * total:
             return Step(of_level[0], interval_ns)
     return Step(kept[0], None)
 

@@ -58,10 +58,10 @@ class TestRule:
         assert self.step(self.kept((SIXTY, 200), (TEN, 200), (FULL, 251), (FULL, 250)), 901) == (2, TEN)
 
     def test_then_the_oldest_of_ten_seconds_while_they_have_more_than_a_quarter(self) -> None:
-        assert self.step(self.kept((SIXTY, 150), (TEN, 130), (TEN, 121), (FULL, 500)), 901) == (1, SIXTY)
+        assert self.step(self.kept((SIXTY, 150), (TEN, 130), (TEN, 121), (FULL, 400)), 901) == (1, SIXTY)
 
     def test_else_the_oldest_goes(self) -> None:
-        assert self.step(self.kept((SIXTY, 150), (TEN, 250), (FULL, 500)), 901) == (0, None)
+        assert self.step(self.kept((SIXTY, 300), (TEN, 200), (FULL, 400)), 901) == (0, None)
 
     def test_what_is_damaged_is_not_thinned(self) -> None:
         first, *others = self.kept((FULL, 300), (FULL, 300), (FULL, 301))
@@ -188,7 +188,7 @@ def test_a_small_store_has_all_levels_and_stays_small(tmp_path: Path) -> None:
     limits = Limits(FOR_EVER, MEBIBYTE)
     shelf = Shelf(tmp_path / "store", limits)
     given, sizes = numbered(large), []
-    for _ in range(20):
+    for _ in range(12):
         shelf.write(given, 300)
         sizes.append(shelf.size_bytes())
         assert sizes[-1] <= limits.size_bytes
