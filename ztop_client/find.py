@@ -29,6 +29,7 @@ JITTER_NS = 20_000_000
 
 _TABLES = ("processes", "process_io", "process_executables")
 _COMM, _USER, _COMMAND = (PROCESSES.position[name] for name in ("comm", "user", "command_line"))
+_AGE = "age_ns"
 _MEASURED = (Measure.PERCENT, Measure.BYTES, Measure.COUNT, Measure.DURATION)
 
 _CLOCKS: Mapping[str, tuple[str, int]] = {
@@ -101,7 +102,11 @@ class Finder:
         asked = fields(question.expression)
         self._question = question
         self._sections = [name for name in _TABLES if name in sections_of(question.expression)]
-        self._ages = "age_ns" in asked
+        self._ages_ns = {
+            one.value
+            for one in _comparisons(question.expression)
+            if one.field.name == _AGE and isinstance(one.value, (int, float))
+        }
         self._measured = sorted(
             name for name in asked if FIELDS[name].measure in _MEASURED and not name.endswith("_boottime_ns")
         )
@@ -156,6 +161,9 @@ class Finder:
                 pid, start = key
                 assert isinstance(pid, int) and isinstance(start, int)
                 row = stretch.row
+                if _AGE in stretch.greatest:
+                    # it grew with every frame
+                    stretch.greatest[_AGE] = end.boottime_ns - start
                 found.append(
                     Stretch(
                         *(last.current.boot_id, pid, start, row[_COMM], row[_USER], row[_COMMAND]),
@@ -174,9 +182,10 @@ class Finder:
     def _due(self, pair: Pair) -> Iterable[Key]:
         """The processes of which the answer may be another one than in the frame before.
 
-        Of the others no row changed, neither now nor in the frame before: their rates were 0 and are.
+        Of the others no row changed, neither now nor in the frame before: their rates were 0 and are. Nor did they
+        come to any of the ages that are asked.
         """
-        rows, changed, follows = pair.current.rows("processes"), set[Key](), self._follows(pair)
+        rows, changed = pair.current.rows("processes"), set[Key]()
         for name in self._sections:
             now = pair.current.rows(name)
             then = {} if pair.previous is None else pair.previous.rows(name)
@@ -184,23 +193,37 @@ class Finder:
                 changed.update(key for key, row in now.items() if then.get(key) is not row)
                 changed.update(then.keys() - now.keys())
         restless, self._restless = self._restless, changed
-        if self._ages or not follows:
+        if self._last is None or self._total_bytes_changed(pair):
             return rows
-        return [key for key in changed | restless if key in rows]
+        return [key for key in changed | restless | self._aged(rows, pair.current) if key in rows]
 
-    def _follows(self, pair: Pair) -> bool:
-        """Whether the rates begin where those of the last pair ended, and nothing else changed for all processes."""
-        last = self._last
-        if last is None or last.previous is None or pair.previous is None:
-            return False
-        for name in self._sections:
-            then, now = pair.previous.sections.get(name), pair.current.sections.get(name)
-            was_then, was_now = last.previous.sections.get(name), last.current.sections.get(name)
-            is_next, is_same = then is was_now, then is was_then and now is was_now
-            if then is None or now is None or not (is_next or is_same):
-                return False
-        total_bytes = (one.current.cell("memory", "total_bytes") for one in (last, pair))
-        return len(set(total_bytes)) == 1
+    def _aged(self, rows: Mapping[Key, Row], frame: Frame) -> set[Key]:
+        """Those that have come to an age that is asked since the last frame."""
+        if not self._ages_ns or self._last is None:
+            return set()
+        before_ns, now_ns = self._last.current.boottime_ns, frame.boottime_ns
+        spans = [(before_ns - age_ns, now_ns - age_ns) for age_ns in self._ages_ns]
+        return {
+            key
+            for key in rows
+            if any(first_ns <= key[1] <= last_ns for first_ns, last_ns in spans)  # type: ignore[operator]
+        }
+
+    def _total_bytes_changed(self, pair: Pair) -> bool:
+        """Whether the machine's memory, of which some ask the share, is another."""
+        frames = () if self._last is None else (self._last.current, pair.current)
+        return len({one.cell("memory", "total_bytes") for one in frames}) > 1
+
+
+def _comparisons(expression: Expression) -> Iterator[Comparison]:
+    match expression:
+        case Comparison():
+            yield expression
+        case Not(part):
+            yield from _comparisons(part)
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from _comparisons(part)
 
 
 def _belong_together(before: Frame, after: Frame) -> bool:
