@@ -1,0 +1,117 @@
+"""Known loops in processes and threads of all kinds: what ztopd's counters make of them, and what perf does."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from tests.pmu.guest.daemon import SECTION, Daemon, counted_pids, growth, measured, run_until_counted
+from tests.pmu.guest.findings import Counts, Growth, dumps
+from tests.pmu.guest.known_loop import loop_program
+from tests.pmu.guest.perf import PerfStat
+from tests.pmu.guest.worker import Where, Worker
+from ztop_client import connect
+from ztop_protocol.frame import Frame
+from ztop_protocol.schema import SECTIONS
+
+INSTRUCTIONS = 100_000_000
+STRANGER = 12345
+RIVALS = 18
+"""More events than an arm64 core has counters."""
+
+
+def main() -> None:
+    """Prints what it finds."""
+    with tempfile.TemporaryDirectory() as folder, Daemon() as daemon:
+        os.chmod(folder, 0o755)
+        loop = Path(folder) / "loop"
+        loop.write_bytes(loop_program())
+        loop.chmod(0o755)
+        print(dumps(find(daemon, str(loop))))
+
+
+def find(daemon: Daemon, loop: str) -> Counts:
+    """Everything, one after the other; the processes live on, and sleep."""
+    stranger = Worker("setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", loop)
+    with Worker(loop) as child, Worker.python(loop) as worker, stranger:
+        for one in (child, stranger):
+            run_until_counted(daemon, one.pid, lambda count, one=one: one.run(Where.MAIN, count))
+        run_until_counted(daemon, worker.pid, lambda count: worker.run(Where.EARLY, count))
+
+        def in_worker(where: Where) -> Growth:
+            return measured(daemon, worker.pid, INSTRUCTIONS, lambda count: worker.run(where, count))
+
+        of_child = measured(daemon, child.pid, INSTRUCTIONS, lambda count: child.run(Where.MAIN, count))
+        threads = [in_worker(where) for where in (Where.MAIN, Where.EARLY, Where.LATER)]
+        with PerfStat(child.pid, "instructions", "cycles") as perf:
+            beside_perf = measured(daemon, child.pid, INSTRUCTIONS, lambda count: child.run(Where.MAIN, count))
+            perf_instructions, perf_cycles = perf.counts()
+        with PerfStat(child.pid, *["instructions"] * RIVALS):
+            contended = contention(daemon, child)
+        frame = daemon.sampled_now()
+        forked, parent = fork(daemon, worker)
+        worker.tell(Where.EXEC)
+        return Counts(
+            of_child,
+            *threads,
+            forked,
+            parent,
+            in_worker(Where.MAIN),
+            beside_perf,
+            perf_instructions,
+            perf_cycles,
+            contended,
+            absent(frame),
+            daemon.source(),
+            counted_pids(frame),
+            counted_pids(as_user(STRANGER, daemon)),
+            child.pid,
+            stranger.pid,
+        )
+
+
+def contention(daemon: Daemon, child: Worker) -> list[Growth]:
+    """Growths that follow each other without a gap."""
+    frames = [daemon.sampled_now()]
+    for _ in range(8):
+        child.run(Where.MAIN, INSTRUCTIONS)
+        frames.append(daemon.sampled_now())
+    pairs = zip(frames, frames[1:], strict=False)
+    return [growth(before, after, child.pid, INSTRUCTIONS) for before, after in pairs]
+
+
+def fork(daemon: Daemon, worker: Worker) -> tuple[Growth, Growth]:
+    """Of a child and its parent, over a loop that runs in the child."""
+    before_fork = daemon.sampled_now()
+    pid = worker.tell(Where.FORK)
+    total = 0
+
+    def work(count: int) -> None:
+        nonlocal total
+        worker.run(Where.MAIN, count)
+        total += count
+
+    run_until_counted(daemon, pid, work)
+    in_child = measured(daemon, pid, INSTRUCTIONS, work)
+    # counts of children may come to their parents when they end
+    worker.tell(Where.END)
+    return in_child, growth(before_fork, daemon.sampled_now(), worker.pid, total)
+
+
+def absent(frame: Frame) -> list[str]:
+    """The columns without any value."""
+    rows = frame.rows(SECTION).values()
+    return [name for place, name in enumerate(SECTIONS[SECTION].names) if all(row[place] is None for row in rows)]
+
+
+def as_user(uid: int, daemon: Daemon) -> Frame:
+    """A frame as another user gets it. The socket counts as the user's whose effective uid it is that connects."""
+    os.seteuid(uid)
+    try:
+        with connect(str(daemon.path)) as session:
+            return session.snapshot([SECTION])
+    finally:
+        os.seteuid(0)
+
+
+if __name__ == "__main__":
+    main()

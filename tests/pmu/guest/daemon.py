@@ -1,0 +1,117 @@
+"""A real ztopd in the machine, whose counters are read around what is measured."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from tests.pmu.guest.findings import Growth, Source
+from ztop_client import DaemonUnreachable, connect
+from ztop_protocol.frame import Frame, Key
+from ztop_protocol.rates import RATE_POSITION, rates
+
+SECTION = "process_counters"
+SECTIONS = ("processes", SECTION, "sources")
+SECONDS = 60.0
+"""Of the machine's time, for anything that has to come: it is slow, but where all wait its time passes at once."""
+
+
+class Daemon:
+    """``python -P -m ztopd``, started by the programs ``before``, such as setpriv, and a session with it as root."""
+
+    def __init__(self, *before: str, interval: float = 0.5) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="ztop-")
+        # whoever it is that ztopd runs as
+        os.chmod(self._folder.name, 0o1777)
+        self.path = Path(self._folder.name) / "ztopd.sock"
+        command = [*before, sys.executable, "-P", "-W", "error", "-m", "ztopd", "--config", os.devnull]
+        command += ["--socket", str(self.path), "--interval", f"{interval:g}", "--store", "off"]
+        self._process = subprocess.Popen(command)
+        deadline = time.monotonic() + SECONDS
+        while True:
+            try:
+                self.session = connect(str(self.path))
+                self.session.snapshot([])
+                break
+            except DaemonUnreachable:
+                assert self._process.poll() is None and time.monotonic() < deadline, "ztopd does not answer"
+                time.sleep(0.1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.close()
+        self._process.send_signal(signal.SIGTERM)
+        assert self._process.wait(SECONDS) == 0
+        self._folder.cleanup()
+
+    def sampled_now(self) -> Frame:
+        """A frame of which every section was sampled after the call."""
+        now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        deadline = time.monotonic() + SECONDS
+        while True:
+            frame = self.session.snapshot(SECTIONS)
+            sampled = frame.sections.get(SECTION)
+            # without counters the section may not be there
+            if (frame.boottime_ns if sampled is None else sampled.sampled_boottime_ns) > now_ns:
+                return frame
+            assert time.monotonic() < deadline, "no frame comes"
+            time.sleep(0.1)
+
+    def source(self) -> Source:
+        """How the collector says it is."""
+        frame = self.sampled_now()
+        state, reason, fix = (frame.cell("sources", column, (SECTION,)) for column in ("state", "reason", "fix"))
+        return Source(str(state), None if reason is None else str(reason), None if fix is None else str(fix))
+
+
+def key_of(frame: Frame, pid: int, section: str = SECTION) -> Key | None:
+    """The key of a process's row; None where it has none."""
+    return next((key for key in frame.rows(section) if key[0] == pid), None)
+
+
+def counted_pids(frame: Frame) -> list[int]:
+    """The processes that have a row of counters."""
+    return sorted(int(str(key[0])) for key in frame.rows(SECTION))
+
+
+def growth(before: Frame, after: Frame, pid: int, truth: int) -> Growth:
+    """What the counters of a process grew by between two frames; None where either of them has not both."""
+
+    def grown(column: str) -> int | None:
+        key = key_of(after, pid)
+        cells = [None if key is None else frame.cell(SECTION, column, key) for frame in (before, after)]
+        first, last = cells
+        return last - first if isinstance(first, int) and isinstance(last, int) else None
+
+    table = rates(before, after, SECTION)
+    row = table.get(key_of(after, pid) or ())
+    return Growth(
+        truth,
+        *(grown(column) for column in ("instructions", "cycles", "enabled_time_ns", "running_time_ns")),
+        None if row is None else row[RATE_POSITION[SECTION]["ipc"]],
+    )
+
+
+def measured(daemon: Daemon, pid: int, instructions: int, work: Callable[[int], object]) -> Growth:
+    """What the counters of a process make of ``work(instructions)``."""
+    before = daemon.sampled_now()
+    work(instructions)
+    return growth(before, daemon.sampled_now(), pid, instructions)
+
+
+def run_until_counted(daemon: Daemon, pid: int, work: Callable[[int], object]) -> None:
+    """Has a process work until it has counters."""
+    deadline = time.monotonic() + SECONDS
+    while key_of(daemon.session.snapshot([SECTION]), pid) is None:
+        assert time.monotonic() < deadline, f"process {pid} gets no counters"
+        work(WARMING_UP)
+
+
+WARMING_UP = 50_000_000
