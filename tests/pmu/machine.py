@@ -14,7 +14,7 @@ class Outcome:
     """How a program went in the machine: its exit status and what it wrote."""
 
     status: int
-    output: str
+    output: bytes
     errors: str
 
 
@@ -45,10 +45,10 @@ def run(module: str, *arguments: str, shift: int = 1, seconds: float = 100.0) ->
             console = done.stdout
         except subprocess.TimeoutExpired as error:
             console = error.stdout or b""
-        found = {path.name: path.read_text(errors="replace") for path in folder.iterdir()}
-    output, errors = found.get("output", ""), found.get("errors", "")
+        found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    output, errors = found.get("output", b""), found.get("errors", b"").decode(errors="replace")
     if "status" not in found:
-        raise AssertionError(f"{module} did not end\n{output}\n{errors}\n{console.decode(errors='replace')}")
+        raise AssertionError(f"{module} did not end\n{errors}\n{console.decode(errors='replace')}")
     return Outcome(int(found["status"]), output, errors)
 
 

@@ -2,10 +2,11 @@
 
 import os
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 from tests.pmu.guest.daemon import SECTION, Daemon, counted_pids, growth, measured, run_until_counted
-from tests.pmu.guest.findings import Counts, Growth, dumps
+from tests.pmu.guest.findings import Counts, Growth, report
 from tests.pmu.guest.known_loop import loop_program
 from tests.pmu.guest.perf import PerfStat
 from tests.pmu.guest.worker import Where, Worker
@@ -20,13 +21,13 @@ RIVALS = 18
 
 
 def main() -> None:
-    """Prints what it finds."""
+    """Reports what it finds."""
     with tempfile.TemporaryDirectory() as folder, Daemon() as daemon:
         os.chmod(folder, 0o755)
         loop = Path(folder) / "loop"
         loop.write_bytes(loop_program())
         loop.chmod(0o755)
-        print(dumps(find(daemon, str(loop))))
+        report(find(daemon, str(loop)))
 
 
 def find(daemon: Daemon, loop: str) -> Counts:
@@ -41,7 +42,7 @@ def find(daemon: Daemon, loop: str) -> Counts:
             return measured(daemon, worker.pid, INSTRUCTIONS, lambda count: worker.run(where, count))
 
         of_child = measured(daemon, child.pid, INSTRUCTIONS, lambda count: child.run(Where.MAIN, count))
-        threads = [in_worker(where) for where in (Where.MAIN, Where.EARLY, Where.LATER)]
+        main, early, later = (in_worker(where) for where in (Where.MAIN, Where.EARLY, Where.LATER))
         with PerfStat(child.pid, "instructions", "cycles") as perf:
             beside_perf = measured(daemon, child.pid, INSTRUCTIONS, lambda count: child.run(Where.MAIN, count))
             perf_instructions, perf_cycles = perf.counts()
@@ -51,21 +52,23 @@ def find(daemon: Daemon, loop: str) -> Counts:
         forked, parent = fork(daemon, worker)
         worker.tell(Where.EXEC)
         return Counts(
-            of_child,
-            *threads,
-            forked,
-            parent,
-            in_worker(Where.MAIN),
-            beside_perf,
-            perf_instructions,
-            perf_cycles,
-            contended,
-            absent(frame),
-            daemon.source(),
-            counted_pids(frame),
-            counted_pids(as_user(STRANGER, daemon)),
-            child.pid,
-            stranger.pid,
+            child=of_child,
+            main_thread=main,
+            early_thread=early,
+            later_thread=later,
+            forked=forked,
+            parent_meanwhile=parent,
+            after_exec=in_worker(Where.MAIN),
+            beside_perf=beside_perf,
+            perf_instructions=perf_instructions,
+            perf_cycles=perf_cycles,
+            contended=contended,
+            absent=absent(frame),
+            source=daemon.source(),
+            root_sees=counted_pids(frame),
+            stranger_sees=counted_pids(as_user(STRANGER, daemon)),
+            roots_pid=child.pid,
+            strangers_pid=stranger.pid,
         )
 
 
@@ -75,8 +78,7 @@ def contention(daemon: Daemon, child: Worker) -> list[Growth]:
     for _ in range(8):
         child.run(Where.MAIN, INSTRUCTIONS)
         frames.append(daemon.sampled_now())
-    pairs = zip(frames, frames[1:], strict=False)
-    return [growth(before, after, child.pid, INSTRUCTIONS) for before, after in pairs]
+    return [growth(*pair, child.pid, INSTRUCTIONS) for pair in pairwise(frames)]
 
 
 def fork(daemon: Daemon, worker: Worker) -> tuple[Growth, Growth]:

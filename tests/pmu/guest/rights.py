@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from tests.pmu.guest.daemon import SECTION, WARMING_UP, Daemon, growth, key_of
-from tests.pmu.guest.findings import Right, Rights, dumps
+from tests.pmu.guest.findings import Right, Rights, report
 from tests.pmu.guest.known_loop import loop_program
 from tests.pmu.guest.worker import Where, Worker
 
@@ -16,7 +16,7 @@ INSTRUCTIONS = 100_000_000
 
 
 def main() -> None:
-    """Prints what it finds."""
+    """Reports what it finds."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         loop = Path(folder) / "loop"
@@ -28,7 +28,7 @@ def main() -> None:
                 LEVEL.write_text(level)
                 plain[level] = right(NOBODY, own, root)
                 perfmon[level] = right((*NOBODY, *PERFMON), own, root)
-        print(dumps(Rights(plain, perfmon)))
+        report(Rights(plain, perfmon))
 
 
 def right(before: tuple[str, ...], own: Worker, root: Worker) -> Right:

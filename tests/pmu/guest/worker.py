@@ -1,4 +1,4 @@
-"""A process that runs known loops when it is told to, in the thread or the child that it is told to, and else sleeps."""
+"""A process that runs known loops when it is told to, in the thread or the child that is wanted, and else sleeps."""
 
 import os
 import queue
