@@ -11,6 +11,7 @@ from contextlib import closing
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from ztop_client.asking import matching, meant
 from ztop_client.channel import DaemonUnreachable
 from ztop_client.json_lines import json_line
 from ztop_client.options import DEFAULT_INTERVAL_SECONDS, Options
@@ -19,7 +20,9 @@ from ztop_client.sources.source import Pair, Source
 from ztop_client.text import printable
 from ztop_client.text_page import text_page
 from ztop_protocol.frame import Row
-from ztop_protocol.processes import POSITION, Order, contains, joined
+from ztop_protocol.processes import POSITION, Order, joined
+from ztop_protocol.query import compiled
+from ztop_protocol.query_fields import values_in
 
 if TYPE_CHECKING:
     from ztop_client.recorder import Recorder
@@ -117,7 +120,7 @@ def chosen(pair: Pair, options: Options) -> list[Row]:
     if options.uid is not None:
         rows = [row for row in rows if row[_EFFECTIVE_UID] == options.uid]
     if options.filter_text is not None:
-        rows = list(filter(contains(options.filter_text), rows))
+        rows = list(filter(compiled(meant(options.filter_text), values_in(pair.current), matching), rows))
     return (options.order or Order()).sorted(rows)[: options.limit]
 
 

@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from ztop_client.channel import DaemonUnreachable
@@ -18,9 +18,9 @@ _FLAGS = {
     "batch": "-b", "socket_path": "--socket", "interval_seconds": "-d", "order": "--sort", "filter_text": "--filter",
     "uid": "-u", "pids": "-p", "replay_path": "--replay", "at_text": "--at", "from_text": "--from", "to_text": "--to",
     "record_path": "--record", "duration_seconds": "--duration", "export_path": "--export", "sections": "--sections",
-    "diff_texts": "--diff", "explain_texts": "--explain",
+    "diff_texts": "--diff", "explain_texts": "--explain", "find_text": "--find",
 }  # fmt: skip
-_ALSO_WITH = {"json": {"diff_texts", "explain_texts"}, "limit": {"diff_texts"}}
+_ALSO_WITH = {"json": {"diff_texts", "explain_texts", "find_text"}, "limit": {"diff_texts", "find_text"}}
 """Options of batch mode that these have too."""
 _OF_FRAMES = (
     *("batch", "at_text", "from_text", "to_text", "record_path", "export_path"),
@@ -33,6 +33,16 @@ _EXCLUDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("diff_texts", ("explain_texts", *_OF_FRAMES), "--diff compares two moments"),
     ("explain_texts", ("order", *_OF_FRAMES), "--explain is about one span"),
     (
+        "find_text",
+        (
+            "diff_texts",
+            "explain_texts",
+            "order",
+            *(name for name in _OF_FRAMES if name not in ("from_text", "to_text")),
+        ),
+        "--find asks of every frame",
+    ),
+    (
         "export_path",
         ("batch", "interval_seconds", "order", "filter_text", "uid", "pids"),
         "--export writes whole sections",
@@ -40,13 +50,13 @@ _EXCLUDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
 )
 """An option, those that mean nothing beside it, and why."""
 _NEED: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("from_text", ("replay_path", "record_path", "export_path")),
-    ("to_text", ("replay_path", "export_path")),
+    ("from_text", ("replay_path", "record_path", "export_path", "find_text")),
+    ("to_text", ("replay_path", "export_path", "find_text")),
     ("duration_seconds", ("record_path",)),
     ("sections", ("export_path",)),
 )
 """An option, and those of which it needs one."""
-_TIME_FLAGS = ("--at", "--from", "--to")
+_TIME_FLAGS = ("--at", "--from", "--since", "--to")
 _TIMES_FLAGS = ("--diff", "--explain")
 _EPILOG = """\
 ztop shows the state of a ztopd: the one at --socket, at $ZTOP_SOCKET, at /run/ztopd/ztopd.sock or at
@@ -73,6 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from ztop_client import comparing
 
             return comparing.run(options)
+        if options.find_text is not None:
+            from ztop_client import finding
+
+            return finding.run(options)
         if options.replay_path is not None or options.at_text is not None:
             from ztop_client import looking_back
 
@@ -97,7 +111,7 @@ def parse(argv: Sequence[str]) -> Options:
     given = vars(parser.parse_args(_with_times_joined(argv)))
     unset = vars(parser.parse_args([]))
     meant = {name for name, value in given.items() if value != unset[name]}
-    if {"replay_path", "to_text"} <= meant and meant.isdisjoint({"batch", "export_path"}):
+    if {"replay_path", "to_text"} <= meant and meant.isdisjoint({"batch", "export_path", "find_text"}):
         parser.error("--to is for batch mode: -b is missing")
     if "batch" not in meant:
         for name, option in _ONLY_WITH_BATCH.items():
@@ -112,9 +126,31 @@ def parse(argv: Sequence[str]) -> Options:
             parser.error(f"{_FLAGS[name]} is for {', '.join(_FLAGS[other] for other in others)}")
     if len(given["explain_texts"]) > 2:
         parser.error("argument --explain: one moment was expected, or the two ends of a span")
+    _check_questions(parser, given["filter_text"], given["find_text"])
     _check_order(parser, given["order"], for_difference="diff_texts" in meant)
     texts = {name: tuple(given[name]) for name in ("diff_texts", "explain_texts")}
     return Options(**{**given, **texts})
+
+
+def _check_questions(parser: _Parser, filter_text: str | None, find_text: str | None) -> None:
+    """Whether they can be meant; exits with the place that is wrong."""
+    if filter_text is None and find_text is None:
+        return
+    # imported where they are needed: most starts ask nothing
+    from ztop_client.asking import meant
+    from ztop_protocol.query import QueryError, parse_question
+
+    understood: tuple[tuple[str, str | None, Callable[[str], object]], ...] = (
+        ("--filter", filter_text, meant),
+        ("--find", find_text, parse_question),
+    )
+    for flag, text, understand in understood:
+        if text is not None:
+            try:
+                understand(text)
+            except QueryError as error:
+                lines = error.pointed_at(printable(text)).split("\n")
+                parser.exit(2, "\n".join((f"{parser.prog}: {flag}: {printable(lines[0])}", *lines[1:], "")))
 
 
 def _check_order(parser: _Parser, order: Order | None, *, for_difference: bool) -> None:
@@ -169,7 +205,11 @@ def _parser() -> _Parser:
     rows = parser.add_argument_group("processes")
     rows.add_argument("--sort", dest="order", metavar="COLUMN", type=_order, help="the column to sort by: cpu_percent")
     rows.add_argument(
-        "--filter", dest="filter_text", metavar="TEXT", help="those whose name, command line or user contains TEXT"
+        "--filter",
+        dest="filter_text",
+        metavar="TEXT",
+        help="those whose name, command line or user contains TEXT, "
+        "or for which an expression holds, such as 'cpu > 80 and user == root': see docs/query.md",
     )
     rows.add_argument("-u", "--user", dest="uid", metavar="USER", type=_uid, help="those of a user: a name or a uid")
     rows.add_argument(
@@ -192,8 +232,17 @@ def _parser() -> _Parser:
         "--replay", dest="replay_path", metavar="FILE", type=_path, help="show a recording, without any daemon"
     )
     past.add_argument("--at", dest="at_text", metavar="TIME", type=_time, help="show one moment")
-    past.add_argument("--from", dest="from_text", metavar="TIME", type=_time, help="begin with what was then")
+    past.add_argument(
+        *("--from", "--since"), dest="from_text", metavar="TIME", type=_time, help="begin with what was then"
+    )
     past.add_argument("--to", dest="to_text", metavar="TIME", type=_time, help="end with what was then")
+    past.add_argument(
+        "--find",
+        dest="find_text",
+        metavar="QUESTION",
+        help="who was so, when and for how long: 'cpu > 80 for 10s' (see docs/query.md), of all that is remembered or "
+        "recorded, or --since TIME; --json and --limit go with it",
+    )
     past.add_argument(
         "--diff",
         dest="diff_texts",

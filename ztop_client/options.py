@@ -15,6 +15,7 @@ class Options:
     interval_seconds: float | None = None
     order: Order | None = None
     filter_text: str | None = None
+    """As :func:`ztop_client.asking.meant` understands it."""
     uid: int | None = None
     """Processes of this effective uid only."""
     pids: frozenset[int] = frozenset()
@@ -37,6 +38,8 @@ class Options:
     """The two moments to be compared; times as above."""
     explain_texts: tuple[str, ...] = ()
     """The moment to be explained, or the two ends of a span."""
+    find_text: str | None = None
+    """What is asked of the past, as :func:`ztop_protocol.query.parse_question` understands it."""
     record_path: str | None = None
     """The recording to be written."""
     duration_seconds: float | None = None

@@ -68,6 +68,10 @@ def test_which_processes() -> None:
     assert pids(uid=0) == [8, 1]
     assert pids(filter_text="BUSY") == [7]
     assert pids(filter_text="nobody like this") == []
+    assert pids(filter_text="cpu > 20 and rss > 1G") == [7]
+    assert pids(filter_text="not (cpu > 20 or user == root)") == [9]
+    assert pids(filter_text="'kworker' or cpu == 50%") == [8, 9]
+    assert pids(filter_text="read == none", limit=2) == [8, 7]
 
 
 def test_json_names_are_those_of_the_schema() -> None:

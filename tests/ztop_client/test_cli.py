@@ -57,6 +57,9 @@ def test_everything() -> None:
     assert parse(
         ["--export", "o.csv", "--replay", "f", "--from", "today", "--sections", "cpus, disks,cpus"]
     ) == Options(export_path="o.csv", replay_path="f", from_text="today", sections=("cpus", "disks"))
+    assert parse(["--find", "cpu > 80 for 10s", "--since", "-1h", "--json", "--limit", "5"]) == Options(
+        find_text="cpu > 80 for 10s", from_text="-1h", json=True, limit=5
+    )
     assert parse(["--sort", "comm", "-u", "4242"]) == Options(order=Order("comm", False), uid=4242)
 
 
@@ -82,7 +85,7 @@ def test_everything() -> None:
         (["--columns", "pid"], "--columns is for batch mode: -b is missing"),
         (["--limit", "3"], "--limit is for batch mode: -b is missing"),
         (["--at", "soon"], f"argument --at: 'soon' is no time: it is written like {FORMS}"),
-        (["--record", "f", "--from", "-m"], "argument --from: expected one argument"),
+        (["--record", "f", "--from", "-m"], "argument --from/--since: expected one argument"),
         (["--record", "f", "--duration", "x"], f"argument --duration: 'x' is no length of time: {SPANS}"),
         (["--at", "now", "--from", "now"], "--from and --at exclude each other: --at shows one moment"),
         (["--at", "now", "--to", "now"], "--to and --at exclude each other: --at shows one moment"),
@@ -95,12 +98,28 @@ def test_everything() -> None:
         (["--record", "f", "--export", "g.csv"], f"--export and --record exclude each other: {RECORDS}"),
         (["--export", "f.csv", "-b"], "-b and --export exclude each other: --export writes whole sections"),
         (["--export", "f.csv", "-p", "1"], "-p and --export exclude each other: --export writes whole sections"),
-        (["--from", "now"], "--from is for --replay, --record, --export"),
-        (["-b", "--to", "now"], "--to is for --replay, --export"),
+        (["--from", "now"], "--from is for --replay, --record, --export, --find"),
+        (["-b", "--to", "now"], "--to is for --replay, --export, --find"),
         (["--replay", "f", "--to", "now"], "--to is for batch mode: -b is missing"),
         (["--duration", "0"], "--duration is for --record"),
         (["--sections", "cpus"], "--sections is for --export"),
         (["--replay", ""], "argument --replay: a path was expected"),
+        (["--find", "pid = 1", "-b"], "-b and --find exclude each other: --find asks of every frame"),
+        (["--find", "pid = 1", "--at", "now"], "--at and --find exclude each other: --find asks of every frame"),
+        (["--find", "pid = 1", "-n", "1"], "-n is for batch mode: -b is missing"),
+        (["--find", "pid ="], "--find: a value was expected after =\n  pid =\n       ^"),
+        (
+            ["--find", "firefox"],
+            "--find: 'firefox' alone means nothing: a text to be found is written in quotes\n  firefox\n  ^",
+        ),
+        (
+            ["--filter", "cpu > 8 for 1s"],
+            "--filter: 'and' or 'or' was expected before 'for'\n  cpu > 8 for 1s\n          ^",
+        ),
+        (
+            ["-b", "--filter", "cpu = \x1b[1m\n\u202e"],
+            "--filter: cpu_percent: a percentage, such as 80 was expected, not '\\x1b[1m'\n  cpu = ?[1m??\n        ^",
+        ),
         (["file"], "unrecognized arguments: file"),
         (["--bat"], "unrecognized arguments: --bat"),
         (["\x1b]0;x\x07\n"], "unrecognized arguments: ?]0;x??"),
@@ -125,7 +144,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     known = (
         "--socket -d --sort --filter -u -p -b -n --json --columns --limit --replay --at --from --to --record --duration"
     )
-    for option in (*known.split(), "--export", "--sections"):
+    for option in (*known.split(), "--export", "--sections", "--find"):
         assert f"\n  {option}" in text
 
 

@@ -171,6 +171,17 @@ class TestWhatIsNotReadInEveryFrame:
         assert found("read < 900", frames) == []
         assert found("read == none", frames) == [(0, 2, True)]
 
+    def test_from_when_it_is_withheld_it_is_absent(self) -> None:
+        frames = [
+            *reading(range(4), [(0, 0), (1, 1000)]),
+            *(at(second, [process(7, user_time_ns=0)], []) for second in (4, 5)),
+        ]
+        rows = frames[0].rows("processes")
+        resting = [
+            replace(one, sections={**one.sections, "processes": Section(one.boottime_ns, rows)}) for one in frames
+        ]
+        assert found("read == none", resting) == [(0, 0, False), (3, 5, True)]
+
 
 # against a naive evaluator
 
