@@ -155,8 +155,13 @@ def unpack(data: bytes, at_most: int = MAX_FRAME_BYTES) -> Wire:
 
 _Types: TypeAlias = frozenset[type]
 _ANY: _Types = frozenset((int, float, str, bool, type(None)))
+_LARGEST = float(1 << 64)
+"""Integers have 64 bits, and whoever computes with floats need not fear that they become infinite."""
 _MOST_REMEMBERED = 256
-"""Combinations of types that were found good: a daemon sends few, a peer that means harm may send many."""
+"""Combinations of types that were found good: a daemon sends few, a peer that means harm may send many.
+
+One with floats is not good for ever: not all of them are numbers.
+"""
 
 
 def _cell_types(column: Column) -> _Types:
@@ -198,7 +203,7 @@ class SectionDecoder:
             row = tuple(cells)
         else:
             row = self._cells(cells, self._types)
-            if types == tuple(map(type, row)) and len(self._good_rows) < _MOST_REMEMBERED:
+            if types == tuple(map(type, row)) and float not in types and len(self._good_rows) < _MOST_REMEMBERED:
                 self._good_rows.add(types)
         if self._same:
             return row
@@ -232,7 +237,7 @@ class SectionDecoder:
                     raise Malformed(f"section {self._schema.name}: there is no column at such a position")
                 allowed += (_ANY, self._types[place])
             flat = self._cells(cells, allowed)
-            if types == tuple(map(type, flat)) and len(self._good_changes) < _MOST_REMEMBERED:
+            if types == tuple(map(type, flat)) and float not in types and len(self._good_changes) < _MOST_REMEMBERED:
                 good = self._good_changes.setdefault(types, set())
                 if len(good) < _MOST_REMEMBERED:
                     good.add(places)
@@ -247,6 +252,8 @@ class SectionDecoder:
         for cell, allowed in zip(fixed, types, strict=False):
             if type(cell) not in allowed:
                 raise Malformed(f"section {self._schema.name}: a cell of type {type(cell).__name__} is out of place")
+            if type(cell) is float and not abs(cell) <= _LARGEST:
+                raise Malformed(f"section {self._schema.name}: a cell is no number, or too large for one")
         return tuple(fixed)
 
 

@@ -141,7 +141,7 @@ def test_keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     environ["PYTHONPATH"] = f"{ROOT}:{ROOT}/protocol"
     monkeypatch.chdir(tmp_path)
     screen, *others = KEEPING
-    in_terminal = [part if part != "incident.ztop" else str(tmp_path / part) for part in run_as_installed(screen)]
+    in_terminal = [part if part != "session.ztop" else str(tmp_path / part) for part in run_as_installed(screen)]
     with Driver(in_terminal, 120, 30, {"ZTOP_SOCKET": os.environ["ZTOP_SOCKET"]}) as driver:
         driver.wait(" REC ")
         driver.wait("live")
@@ -151,7 +151,7 @@ def test_keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
         typed = shlex.join(run_as_installed(command)).replace("'>'", ">").replace(" 1m ", " 1s ")
         done = subprocess.run(typed, shell=True, env=environ, capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done.stderr
-    assert sorted(os.listdir(tmp_path)) == ["cpus.csv", "incident.ztop", "last_hour.parquet"]
+    assert sorted(os.listdir(tmp_path)) == ["cpus.csv", "incident.ztop", "last_hour.parquet", "session.ztop"]
     blocks = re.findall(r"^    import (?:duckdb|pandas)\n(?:    .*\n)*", README, re.MULTILINE)
     assert len(blocks) == 2
     for block in blocks:

@@ -24,7 +24,7 @@ text = st.one_of(
 whole_numbers = st.one_of(
     st.sampled_from((0, 1, -1, 2**31, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1, -(2**63))), st.integers(0, 1000)
 )
-numbers = st.one_of(whole_numbers, st.sampled_from((0.0, 1.0, 0.5, -273.15, 1e300)))
+numbers = st.one_of(whole_numbers, st.sampled_from((0.0, 1.0, 0.5, -273.15, 1e18)))
 cells: st.SearchStrategy[Cell] = st.one_of(st.none(), st.booleans(), numbers, text)
 
 

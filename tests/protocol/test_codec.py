@@ -412,3 +412,19 @@ def test_what_was_found_good_before_lets_nothing_else_pass(bad: list[Any]) -> No
         assert decoder.row(row) == tuple(row)
         with pytest.raises(Malformed):
             decoder.row([*row[:place], 1.5, *row[place + 1 :]])
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf"), 1e300, -1e20])
+def test_floats_that_nobody_can_compute_with(bad: float) -> None:
+    decoder = SectionDecoder(SECTIONS["host"], SECTIONS["host"].names)
+    place = SECTIONS["host"].position["load_average_1m"]
+    rest: list[Any] = [None] * len(SECTIONS["host"].names)
+    for _ in range(3):
+        assert decoder.row([*rest[:place], 0.5, *rest[place + 1 :]])[place] == 0.5
+        assert decoder.change([place, 0.5]) == (place, 0.5)
+        for read in (
+            lambda: decoder.row([*rest[:place], bad, *rest[place + 1 :]]),
+            lambda: decoder.change([place, bad]),
+        ):
+            with pytest.raises(Malformed, match="no number"):
+                read()

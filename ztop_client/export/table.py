@@ -1,11 +1,14 @@
 """What a section is as a table: typed columns, and a row for every row of every frame.
 
 The columns are those of batch mode's JSON (docs/batch.md), behind the frame's number and times. Text that is not
-UTF-8 has its other bytes written as ``\\xNN``. Numbers that 64 bits with a sign do not hold are unknown.
+UTF-8 has its other bytes written as ``\\xNN``. What is not of its column's type, and numbers that 64 bits with a sign
+do not hold, are unknown.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from math import isfinite
 from typing import TypeAlias
 
 from ztop_client.json_lines import IN_PROCESSES, SECTION_NAMES, names
@@ -13,7 +16,9 @@ from ztop_client.sources.source import Pair
 from ztop_protocol.frame import Cell, Row
 from ztop_protocol.processes import joined
 from ztop_protocol.rates import RATES, rates
-from ztop_protocol.schema import SECTIONS, Kind
+from ztop_protocol.schema import SECTIONS
+
+_MOST_INTEGER = (1 << 63) - 1
 
 Exported: TypeAlias = tuple[Cell, ...]
 
@@ -43,6 +48,7 @@ HEAD = (
 TIME = [column.name for column in HEAD].index("time_ns")
 
 
+@cache
 def columns(section: str) -> tuple[ExportColumn, ...]:
     """The columns of a section's table."""
     parts = (section, *IN_PROCESSES) if section == "processes" else (section,)
@@ -73,9 +79,11 @@ def rows(pair: Pair, section: str) -> Iterator[Exported]:
     sampled = frame.sections.get(section)
     if sampled is None:
         return
-    head = (frame.seq, frame.time_ns, frame.boottime_ns, frame.boot_id, sampled.sampled_boottime_ns)
+    types = [column.type for column in columns(section)[len(HEAD) :]]
+    head: Row = (frame.seq, frame.time_ns, frame.boottime_ns, frame.boot_id, sampled.sampled_boottime_ns)
+    fitting = tuple(_fitting(cell, column.type) for cell, column in zip(head, HEAD, strict=True))
     for row in _rows(pair, section):
-        yield (*head, *map(_portable, row))
+        yield (*fitting, *map(_fitting, row, types))
 
 
 def _rows(pair: Pair, section: str) -> Iterator[Row]:
@@ -87,14 +95,14 @@ def _rows(pair: Pair, section: str) -> Iterator[Row]:
         yield (*row, *of_section.get(key, ()))
 
 
-def _portable(cell: Cell) -> Cell:
-    if isinstance(cell, str) and not cell.isascii():
-        return cell.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    if type(cell) is int and not -(1 << 63) <= cell < 1 << 63:
-        return None
-    return cell
-
-
-def is_counter(column: ExportColumn) -> bool:
-    """Whether only differences of its values mean something."""
-    return column.kind == Kind.COUNTER
+def _fitting(cell: Cell, wanted: type) -> Cell:
+    """The cell as other programs read it; None for what is not of its column's type, as in a stranger's recording."""
+    if type(cell) is not wanted:
+        if not (wanted is float and type(cell) is int and abs(cell) <= _MOST_INTEGER):
+            return None
+        return float(cell)
+    if isinstance(cell, str):
+        return cell if cell.isascii() else cell.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if isinstance(cell, float):
+        return cell if isfinite(cell) else None
+    return cell if isinstance(cell, int) and -_MOST_INTEGER <= cell <= _MOST_INTEGER else None
