@@ -12,8 +12,10 @@ from ztop_client.sources.source import Pair
 from ztop_protocol.connection import RemoteError
 
 if TYPE_CHECKING:
+    from ztop_client.find import Stretch
     from ztop_client.recorded import Recording, open_recording
     from ztop_client.sources.past import Moment, NothingThen
+    from ztop_protocol.query import QueryError
     from ztop_protocol.recording_format import RecordingError
 
 __all__ = [
@@ -21,10 +23,12 @@ __all__ = [
     "Moment",
     "NothingThen",
     "Pair",
+    "QueryError",
     "Recording",
     "RecordingError",
     "RemoteError",
     "Session",
+    "Stretch",
     "connect",
     "open_recording",
 ]
@@ -32,8 +36,10 @@ __all__ = [
 _LATER = {
     "Moment": "ztop_client.sources.past",
     "NothingThen": "ztop_client.sources.past",
+    "QueryError": "ztop_protocol.query",
     "Recording": "ztop_client.recorded",
     "RecordingError": "ztop_protocol.recording_format",
+    "Stretch": "ztop_client.find",
     "open_recording": "ztop_client.recorded",
 }
 """Imported when they are asked for: they need SQLite, which takes its time at every start."""

@@ -1,4 +1,4 @@
-"""Who did what, and for how long: a question put to every frame of a time. Pure, frame by frame.
+"""Who did what, and for how long: a question put to every frame of a time, one after the other.
 
 A frame speaks of the time since the frame before it, as its rates do; the first one of a boot has none. Where two
 frames are so far apart that something must have been missed, and between two boots, every stretch ends.
@@ -14,9 +14,10 @@ from typing import TypeAlias
 
 from ztop_client.asking import VALUES, condition, sections_of
 from ztop_client.columns.column import ProcessTable, process_table, rate
+from ztop_client.sources.past import Past, pairs
 from ztop_client.sources.source import Pair
 from ztop_protocol.frame import Cell, Frame, Key, Row
-from ztop_protocol.query import And, Comparison, Expression, Not, Or, Question, fields
+from ztop_protocol.query import And, Comparison, Expression, Not, Or, Question, fields, parse_question
 from ztop_protocol.query_fields import FIELDS, Measure
 from ztop_protocol.rates import RATES
 from ztop_protocol.schema import PROCESSES, SECTIONS
@@ -88,6 +89,17 @@ def find(pairs: Iterable[Pair], question: Question) -> Iterator[Stretch]:
     for pair in pairs:
         yield from finder.take(pair)
     yield from finder.rest()
+
+
+def found_in(past: Past, text: str, from_ns: int, to_ns: int) -> list[Stretch]:
+    """The stretches of a time, by their begin. Raises :exc:`ztop_protocol.query.QueryError`, and what ``past`` does."""
+    question = parse_question(text)
+    return sorted(find(pairs(past, from_ns, to_ns, needed_sections(question)), question), key=by_begin)
+
+
+def by_begin(stretch: Stretch) -> tuple[int, int]:
+    """The order in which a person reads them."""
+    return stretch.from_ns, stretch.pid
 
 
 def needed_sections(question: Question) -> frozenset[str]:

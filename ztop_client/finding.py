@@ -11,7 +11,7 @@ from types import FrameType
 from tqdm import tqdm
 
 from ztop_client.batch import columns_of_terminal, print_texts, say
-from ztop_client.find import Finder, Stretch, needed_sections
+from ztop_client.find import Finder, Stretch, by_begin, needed_sections
 from ztop_client.formats import bytes_text, count_text, label_text, percent_text, rate_text, span_text
 from ztop_client.garbage import collect_seldom
 from ztop_client.moments import moment_text
@@ -84,7 +84,7 @@ def _searched(past: Past, question: Question, from_ns: int, to_ns: int) -> _Sear
             if search.is_interrupted or len(search.found) >= MOST_FOUND:
                 break
         search.found += finder.rest()
-    search.found.sort(key=lambda one: (one.from_ns, one.pid))
+    search.found.sort(key=by_begin)
     return search
 
 

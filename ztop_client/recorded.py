@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
+from ztop_client.find import Stretch, found_in
 from ztop_client.moments import When, moment_ns
 from ztop_client.sources.past import Moment, RecordedPast, pairs
 from ztop_client.sources.source import Pair
@@ -64,6 +65,10 @@ class Recording:
         """As :meth:`frames`, each one with what its rates are computed against, where there is something."""
         found = pairs(self._past, *self._between(since, until), sections)
         return (pair for pair in found if pair.previous is not None)
+
+    def find(self, question: str, since: When | None = None, until: When | None = None) -> list[Stretch]:
+        """Of whom and when it held, by the begin: ``"cpu > 80 for 10s"``. Raises :exc:`ztop_client.QueryError`."""
+        return found_in(self._past, question, *self._between(since, until))
 
     def _between(self, since: When | None, until: When | None) -> tuple[int, int]:
         from_ns = 0 if since is None else moment_ns(since, self.last_ns)

@@ -14,6 +14,7 @@ from ztop_protocol.frame import Cell, Frame
 from ztop_protocol.schema import THREADS
 
 if TYPE_CHECKING:
+    from ztop_client.find import Stretch
     from ztop_client.moments import When
     from ztop_client.sources.past import Moment, RememberedPast
 
@@ -232,6 +233,18 @@ class Session:
             cursor = answer.get("cursor")
             if cursor is None:
                 return
+
+    def find(self, question: str, since: "When | None" = None, until: "When | None" = None) -> "list[Stretch]":
+        """Of whom and when it held, as far as the daemon remembers, by the begin: ``"cpu > 80 for 10s"``.
+
+        docs/query.md has the language. Raises :exc:`ztop_client.QueryError`.
+        """
+        # imported where it is needed: the columns and their formats come with it
+        from ztop_client.find import found_in
+
+        now_ns = time.time_ns()
+        from_ns = 0 if since is None else _ns(since, now_ns)
+        return found_in(self._remembered(), question, from_ns, _END_OF_TIME_NS if until is None else _ns(until, now_ns))
 
     def _remembered(self) -> "RememberedPast":
         # imported where it is needed: SQLite takes its time

@@ -13,6 +13,7 @@ from tests.ztop_client.fake_source import SECOND, frame, process
 from ztop_client import (
     DaemonUnreachable,
     NothingThen,
+    QueryError,
     RecordingError,
     RemoteError,
     Session,
@@ -198,6 +199,15 @@ def test_events_to_the_last_cursor(session: Session, daemon: FakeDaemon) -> None
     assert next(session.events())["comm"] == "\udcff"
 
 
+def test_questions_to_what_is_remembered(session: Session, remembering: FakeDaemon) -> None:
+    pid = next(iter(machine(20).rows("processes")))[0]
+    [one] = session.find(f"pid == {pid} and cpu >= 0 for 10s", since=machine(5).time_ns, until=machine(18).time_ns)
+    assert (one.pid, one.from_ns, one.to_ns, one.still) == (pid, machine(4).time_ns, machine(18).time_ns, True)
+    assert session.find(f"pid == {pid} for 1h") == []
+    with pytest.raises(QueryError, match="value was expected"):
+        session.find("cpu >")
+
+
 def test_a_recording(tmp_path: Path) -> None:
     path = tmp_path / "incident.ztop"
     writer = RecordingWriter(str(path), SECOND, segment_frames=20)
@@ -211,6 +221,8 @@ def test_a_recording(tmp_path: Path) -> None:
         assert [(pair.previous and pair.previous.seq, pair.current.seq) for pair in pairs] == [(46, 47), (47, 48)]
         assert pairs[0].current.sections.keys() == {"processes"}
         assert list(recording.notes) == []
+        shorts = recording.find("name ~ ^short and cpu >= 0", since="-30s")
+        assert [one.comm for one in shorts] == ["short3", "short4", "short5", "short6", "short7"]
         with pytest.raises(NothingThen):
             recording.asof("-1h")
     with pytest.raises(RecordingError, match="No such file"):
