@@ -335,8 +335,8 @@ def _list(body: Mapping[str, Wire], name: str) -> list[Wire]:
 
 def _int(body: Mapping[str, Wire], name: str) -> int:
     value = body.get(name)
-    if type(value) is not int:
-        raise Malformed(f"{name}: an integer was expected")
+    if type(value) is not int or not value < 1 << 63:
+        raise Malformed(f"{name}: an integer of 63 bits was expected")
     return value
 
 

@@ -21,6 +21,7 @@ from ztop_protocol.segment import (
     SealedSegment,
     Segment,
     Stamp,
+    are_of_stamp,
     seal,
     stamps_as_lists,
     stamps_from,
@@ -144,7 +145,7 @@ def _frame_from(value: Wire) -> EncodedFrame:
     if not isinstance(value, list) or len(value) != 8:
         raise Malformed("a frame is a list of 8")
     seq, time_ns, boottime_ns, boot_id, base_seq, changes, gone, keyframe = value
-    if not all(type(number) is int for number in (seq, time_ns, boottime_ns)) or not isinstance(boot_id, str):
+    if not are_of_stamp(seq, time_ns, boottime_ns) or not isinstance(boot_id, str):
         raise Malformed("a frame has a number, times and a boot")
     if type(base_seq) not in (int, type(None)) or not _are_parts(changes) or not isinstance(gone, list):
         raise Malformed("a frame has a base, changes and gone sections")

@@ -200,14 +200,19 @@ def stamps_as_lists(stamps: Sequence[Stamp]) -> list[list[int]]:
     return [[stamp.seq, stamp.time_ns, stamp.boottime_ns] for stamp in stamps]
 
 
+def are_of_stamp(*numbers: Wire) -> bool:
+    """Whether a frame may have such a number or time: an integer that every program holds."""
+    return all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
+
+
 def stamps_from(value: Wire) -> tuple[Stamp, ...]:
     """The stamps of one segment. Raises :exc:`Malformed` for what cannot be one segment's."""
     if not isinstance(value, list) or not value:
         raise Malformed("the stamps of a segment are a list that is not empty")
     stamps: list[Stamp] = []
     for item in value:
-        if not isinstance(item, list) or len(item) != 3 or not all(type(number) is int for number in item):
-            raise Malformed("a stamp is three integers")
+        if not isinstance(item, list) or len(item) != 3 or not are_of_stamp(*item):
+            raise Malformed("a stamp is three integers from 0 on, of 63 bits")
         stamps.append(Stamp(*item))
         if len(stamps) > 1 and (stamps[-1].seq <= stamps[-2].seq or not is_same_clock(stamps[-2], stamps[-1])):
             raise Malformed("the stamps of a segment go forward, on one clock")

@@ -101,7 +101,7 @@ def frames(draw: Callable[[Any], Any], before: Frame | None = None, names: tuple
     seq = 1 if before is None else before.seq + draw(st.integers(1, 3))
     boottime_ns = 5 if before is None else before.boottime_ns + draw(st.integers(0, 2**40))
     boot_id = draw(st.sampled_from(BOOT_IDS)) if draw(st.integers(0, 9)) == 0 else BOOT_IDS[0]
-    return Frame(seq, draw(st.integers(0, 2**63)), boottime_ns, boot_id, made)
+    return Frame(seq, draw(st.integers(0, 2**63 - 1)), boottime_ns, boot_id, made)
 
 
 @st.composite

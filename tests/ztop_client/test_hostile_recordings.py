@@ -2,10 +2,13 @@
 
 import random
 import resource
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from tests.protocol.recorded_frames import made
 from tests.ztop_client.fake_source import SECOND
 from ztop_client.cli import main
 from ztop_protocol.recording import RecordingWriter, write_segment
-from ztop_protocol.recording_format import mark
+from ztop_protocol.recording_format import mark, pack_chunk, pack_head, unmark
 from ztop_protocol.segment import SealedSegment, Segment, encode_step, pack_steps, seal, unpack_steps, unseal
 
 COMMANDS = (
@@ -104,6 +107,41 @@ def test_whatever_is_in_the_cells(segment: SealedSegment, seed: int | range, cap
             statuses += try_all(capfd)
     # most of what is changed so does no harm at all
     assert statuses.count(0) > len(statuses) / 2
+
+
+@pytest.mark.parametrize("place", ["head", "chunk"])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_whatever_is_in_a_head_or_a_chunk(
+    segment: SealedSegment, place: str, seed: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    chosen = random.Random(seed)
+    frames = [encode_step(made(seq - 1) if seq > 1 else None, made(seq), whole=seq == 1) for seq in range(1, 7)]
+    grown = Segment.begun_by(frames[0], SECOND)
+    statuses = []
+    for _ in range(40):
+        write(segment)
+        with closing(sqlite3.connect("x.ztop")) as connection, connection:
+            if place == "head":
+                _, sealed = unmark(pack_head(segment), None, "head")
+                blob = mark(1, "head", seal(msgpack.packb(changed(msgpack.unpackb(unseal(sealed)), chosen))))
+                connection.execute("UPDATE segments SET head = ?", (blob,))
+            else:
+                _, sealed = unmark(pack_chunk(grown, frames), None, "chunk")
+                blob = mark(1, "chunk", seal(msgpack.packb(changed(msgpack.unpackb(unseal(sealed)), chosen))))
+                connection.execute("DELETE FROM segments")
+                connection.execute("INSERT INTO chunks (first_seq, body) VALUES (1, ?)", (blob,))
+        statuses += try_all(capfd)
+    assert 0 in statuses and 1 in statuses
+
+
+@pytest.mark.parametrize("later_ns", [-(1 << 63), -1_700_000_010 * SECOND, 7 * 10**18, 1 << 63])
+def test_times_that_nobody_lived_in(segment: SealedSegment, later_ns: int, capfd: pytest.CaptureFixture[str]) -> None:
+    stamps = tuple(replace(stamp, time_ns=stamp.time_ns + later_ns) for stamp in segment.stamps)
+    write(segment)
+    with closing(sqlite3.connect("x.ztop")) as connection, connection:
+        connection.execute("UPDATE segments SET head = ?", (pack_head(replace(segment, stamps=stamps)),))
+    statuses = set(try_all(capfd))
+    assert statuses == ({0} if later_ns == 7 * 10**18 else {1})
 
 
 def bomb(size_bytes: int) -> bytes:
