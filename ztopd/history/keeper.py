@@ -34,7 +34,8 @@ RETRY_SECONDS = 10.0
 """After an error the store is tried again every so often, and where all is well its file is looked for."""
 SLOW_SECONDS = 60.0
 """So long is it said that frames were lost because the disk was slow."""
-_WORK_SECONDS = 1.0
+_WORK_SECONDS = 5.0
+"""Whether there is any is looked for every so often, and when a segment was completed."""
 _SLICE_PAUSE_SECONDS = 0.02
 """Between two slices of what can wait: the interpreter is the clients' too."""
 
@@ -219,8 +220,6 @@ class Keeper:
             frame = replace(frame, keyframe=_whole(self._since_keyframe))
         try:
             writer.add(frame)
-            if self._retention is not None:
-                self._retention.make_room()
         except (sqlite3.Error, OSError) as error:
             self._failed(error)
         else:
@@ -255,6 +254,7 @@ class Keeper:
             self._failed(error)
 
     def _work_a_little(self, retention: Retention) -> None:
+        retention.make_room()
         if self._work is None:
             self._work = retention.work()
         pause = _SLICE_PAUSE_SECONDS
@@ -283,6 +283,7 @@ class Keeper:
         stored = indexed(self._file.database, id, segment)
         self._retention.add(stored, segment.size_bytes)
         self._audience.appended(stored)
+        self._work_due = 0.0
 
     def _close(self) -> None:
         if self._former is not None:
