@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from ztopd.collectors.perf.events import Counting
 from ztopd.collectors.source import Roots
 from ztopd.history.command_lines import CommandLines
 
@@ -48,6 +49,7 @@ class Configuration:
     group: str | None = None
     """Members of this group see every process's I/O, executable and counters, as root does."""
     history: HistoryConfiguration = HistoryConfiguration()
+    counters: Counting = Counting.HARDWARE
     roots: Roots = field(default_factory=Roots)
     """Set by the options --proc and --sys; the file has no such keys."""
 
@@ -74,7 +76,7 @@ def read_configuration(path: str) -> Configuration:
 def parse_configuration(text: str) -> Configuration:
     """The settings in TOML. Raises :exc:`ConfigurationError`, or tomllib's own error."""
     table = tomllib.loads(text)
-    _check_keys(table, ("socket", "interval_seconds", "group", "history"))
+    _check_keys(table, ("socket", "interval_seconds", "group", "history", "counters"))
     interval = _value(table, "interval_seconds", (int, float), "a number")
     try:
         seconds = DEFAULT_INTERVAL_SECONDS if interval is None else check_interval(float(interval))
@@ -85,7 +87,10 @@ def parse_configuration(text: str) -> Configuration:
         history = _history(of_history)
     except ConfigurationError as error:
         raise ConfigurationError(f"history: {error}") from None
-    return Configuration(_text(table, "socket"), seconds, _text(table, "group"), history)
+    counters = _text(table, "counters") or Counting.HARDWARE
+    if counters not in list(Counting):
+        raise ConfigurationError(f"counters: {', '.join(Counting)} may stand there, not {counters!a}")
+    return Configuration(_text(table, "socket"), seconds, _text(table, "group"), history, Counting(counters))
 
 
 def _check_keys(table: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -30,8 +30,8 @@ class Rate:
 class Ratio:
     """A rate column: the product of the growths of ``of`` by that of the growths of ``over``, times ``factor``.
 
-    ``epoch`` is the column that holds when the counts began: where it changed, they began anew, ``only_if`` a flag without which the ratio
-    would say something else.
+    ``epoch`` is the column that holds when the counts began: where it changed they began anew. ``only_if`` is a flag
+    without which the ratio would say something else.
     """
 
     name: str

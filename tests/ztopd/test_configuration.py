@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ztopd.collectors.perf.events import Counting
 from ztopd.configuration import (
     Configuration,
     ConfigurationError,
@@ -27,14 +28,16 @@ def test_every_key() -> None:
     )
     history = HistoryConfiguration("/var/lib/z", 2.5, 100, 900, 32, CommandLines.NAME)
     assert parse_configuration(text) == Configuration("/tmp/a.sock", 2.0, "adm", history)
+    assert parse_configuration('counters = "off"').counters is Counting.OFF
+    assert parse_configuration("").counters is Counting.HARDWARE
     assert parse_configuration('[history]\nstore = "off"').history == HistoryConfiguration("off")
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("intervall = 1", "unknown key 'intervall'; the keys are socket, interval_seconds, group, history"),
-        ('"\\u001b" = 1', r"unknown key '\x1b'; the keys are socket, interval_seconds, group, history"),
+        ("intervall = 1", "unknown key 'intervall'; the keys are socket, interval_seconds, group, history, counters"),
+        ('"\\u001b" = 1', r"unknown key '\x1b'; the keys are socket, interval_seconds, group, history, counters"),
         (
             "[history]\nframes = 5",
             "history: unknown key 'frames'; the keys are store, age_days, size_mebibytes, ring_frames, ring_mebibytes,"
@@ -61,6 +64,8 @@ def test_every_key() -> None:
         ("socket = 5", "socket: text was expected, not 5"),
         ("socket = ''", "socket: text that is not empty and holds no NUL was expected"),
         ('socket = "a\\u0000b"', "socket: text that is not empty and holds no NUL was expected"),
+        ("counters = 'all'", "counters: hardware, software, off may stand there, not 'all'"),
+        ("counters = true", "counters: text was expected, not True"),
         ("group = ['adm']", "group: text was expected, not ['adm']"),
     ],
 )

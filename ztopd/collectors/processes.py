@@ -21,11 +21,13 @@ Identity is (pid, start time). The command line can block for ever and is asked 
 
 import os
 import time
+from collections.abc import Sequence
 
 from ztop_protocol.schema import MAX_TEXT_BYTES
 from ztopd.collectors import process_problems
 from ztopd.collectors.blocking import BlockingReader, Question
 from ztopd.collectors.container import container_of
+from ztopd.collectors.descriptors import Descriptors
 from ztopd.collectors.files import read_if_there, read_int, read_record, text
 from ztopd.collectors.host import ProcessStates
 from ztopd.collectors.process_entry import Process, count_states
@@ -55,22 +57,23 @@ class Processes:
     name = "processes"
     period_ns = 0
 
-    def __init__(self, roots: Roots, reader: BlockingReader, kept_descriptors: int) -> None:
-        """``kept_descriptors`` is how many files may stay open."""
+    def __init__(self, roots: Roots, reader: BlockingReader, descriptors: Descriptors) -> None:
+        """``descriptors`` is the budget of files that may stay open."""
         self._proc = roots.proc
         self._folder = os.open(roots.proc, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._reader = reader
-        self._kept_descriptors = kept_descriptors
+        self._descriptors = descriptors
         self._processes: dict[str, Process] = {}
         """By the name of their folder."""
         self._listing = Listing(roots.proc, self._folder)
-        self._open_descriptors = 0
         self._has_schedstat = read_if_there(f"{roots.proc}/self/schedstat") not in (None, b"", b"0 0 0\n")
         self._users = Users(reader)
         self._block_io_is_counted = False
         self._checked_delays_ns = 0
         self._unreadable: str | None = None
         self._refused = 0
+        self._ran: list[Process] = []
+        self._ended: list[Process] = []
         self._states: ProcessStates | None = None
         self._executables: Rows = {}
 
@@ -82,6 +85,14 @@ class Processes:
         """The pids of the processes that have more than one thread, as of the last scan."""
         return [process.pid for process in self._processes.values() if process.stat.threads > 1]
 
+    def ran(self) -> Sequence[Process]:
+        """Those that ran between the last two scans, as far as their files tell; a newborn counts from its second."""
+        return self._ran
+
+    def ended(self) -> Sequence[Process]:
+        """Those that the last collection found gone, or replaced by another life under their pid."""
+        return self._ended
+
     def close(self) -> None:
         """Lets go of every descriptor."""
         for process in self._processes.values():
@@ -92,6 +103,7 @@ class Processes:
     def collect(self) -> Sample:
         """One scan. A process that ends meanwhile is left out, so is one whose files cannot be parsed."""
         is_first = not self._processes
+        self._ended = []
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._check_delay_accounting(now)
         self._take_answers()
@@ -106,7 +118,7 @@ class Processes:
 
     def _scan(self, now: int) -> None:
         # the hot path: a process at rest costs one pread of a few bytes and two comparisons
-        self._unreadable, self._refused = None, 0
+        self._unreadable, self._refused, self._ran = None, 0, []
         known, alive, pread = self._processes, {}, os.pread
         for name in self._listing.names(known, now):
             process = known.get(name)
@@ -155,6 +167,8 @@ class Processes:
             data = os.pread(process.stat_descriptor, _STAT_BYTES, 0)
         else:
             data = read_record(f"{self._proc}/{process.stat_path}", _STAT_BYTES)
+        if data != process.stat_bytes or (ran and process.schedstat_descriptor is not None):
+            self._ran.append(process)
         since_facts = now - process.facts_boottime_ns
         if data == process.stat_bytes and not process.ran and since_facts < FACTS_NS:
             process.turn_boottime_ns = min(now + CLOSE_NS, process.facts_boottime_ns + FACTS_NS)
@@ -218,24 +232,24 @@ class Processes:
 
     def _open(self, path: str) -> int | None:
         """A descriptor to keep; None where there are enough, or the process is gone."""
-        if self._open_descriptors >= self._kept_descriptors:
+        if not self._descriptors.take():
             return None
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
         except OSError:
+            self._descriptors.give_back()
             return None
-        self._open_descriptors += 1
-        return descriptor
 
     def _close(self, descriptor: int | None) -> None:
         if descriptor is not None:
             os.close(descriptor)
-            self._open_descriptors -= 1
+            self._descriptors.give_back()
 
     def _let_go(self, process: Process) -> None:
         self._close(process.schedstat_descriptor)
         self._close(process.stat_descriptor)
         process.schedstat_descriptor = process.stat_descriptor = None
+        self._ended.append(process)
 
     def _find(self, name: str, now: int) -> Process | None:
         """A process not known before; None where it is gone already."""
@@ -376,10 +390,10 @@ class Processes:
     def _problem(self) -> Problem | None:
         if self._unreadable is not None:
             return process_problems.left_out(self._unreadable)
-        if self._open_descriptors >= self._kept_descriptors and any(
+        if self._descriptors.left <= 0 and any(
             process.schedstat_descriptor is process.stat_descriptor is None for process in self._processes.values()
         ):
-            return process_problems.few_descriptors(self._kept_descriptors)
+            return process_problems.few_descriptors(self._descriptors.limit)
         if self._refused or "1" not in self._processes:
             return process_problems.hidden_processes()
         return None

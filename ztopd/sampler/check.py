@@ -22,7 +22,8 @@ def check(configuration: Configuration) -> list[Row]:
     roots = configuration.roots
     reader = Reader(roots.proc)
     try:
-        sampler = Sampler(make_collectors(roots, reader, raise_descriptor_limit()).every, reader, read_boot_id(roots))
+        collectors = make_collectors(roots, reader, raise_descriptor_limit(), configuration.counters)
+        sampler = Sampler(collectors.every, reader, read_boot_id(roots))
         sampler.note_store(_of_store(configuration.history))
         sampler.sample()
         time.sleep(SECOND_SAMPLE_S)

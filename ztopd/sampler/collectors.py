@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from ztopd.collectors.blocking import BlockingReader
 from ztopd.collectors.cgroups import Cgroups
 from ztopd.collectors.cpus import Cpus
+from ztopd.collectors.descriptors import Descriptors
 from ztopd.collectors.disks import Disks
 from ztopd.collectors.filesystems import Filesystems
 from ztopd.collectors.host import Host
 from ztopd.collectors.memory import Memory
 from ztopd.collectors.networks import Networks
+from ztopd.collectors.perf.events import Counting
+from ztopd.collectors.perf.process_counters import ProcessCounters
+from ztopd.collectors.perf.syscall import LinuxKernel
 from ztopd.collectors.pressure import Pressure
 from ztopd.collectors.processes import Processes
 from ztopd.collectors.sensors import Sensors
@@ -25,12 +29,18 @@ class Collectors:
     threads: Threads
 
 
-def make_collectors(roots: Roots, reader: BlockingReader, kept_descriptors: int) -> Collectors:
-    """The processes come first: the host's counts of tasks by state are made of their scan, the threads follow it."""
-    processes = Processes(roots, reader, kept_descriptors)
+def make_collectors(
+    roots: Roots, reader: BlockingReader, kept_descriptors: int, counting: Counting = Counting.HARDWARE
+) -> Collectors:
+    """The processes come first: the host's counts of tasks by state are made of their scan, threads and counters
+    follow it. ``kept_descriptors`` is how many files may stay open, of all collectors together.
+    """
+    descriptors = Descriptors(kept_descriptors)
+    processes = Processes(roots, reader, descriptors)
     threads = Threads(roots, processes.with_several_threads)
     every = (
         processes,
+        ProcessCounters(roots, processes, descriptors, counting, LinuxKernel()),
         threads,
         Host(roots, processes.states),
         Cpus(roots),

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from ztop_protocol.frame import Frame
 from ztopd.collectors.host import read_boot_id
+from ztopd.collectors.perf.events import Counting
 from ztopd.collectors.source import Roots
 from ztopd.collectors.threads import Threads
 from ztopd.configuration import MEBIBYTE, HistoryConfiguration
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 SECOND_SAMPLE_S = 0.25
 """The second frame follows the first one after this long, so that the first rates are there soon."""
 OTHER_DESCRIPTORS = 128
-"""Kept free of the process table's descriptors, for everything else."""
+"""Kept free of the collectors' descriptors, for everything else."""
 SERVER_BACKOFF_S = (0.1, 5.0)
 STOP_S = 3.0
 DAY_NS = 86_400 * 10**9
@@ -47,6 +48,8 @@ class Settings(Protocol):
     @property
     def history(self) -> HistoryConfiguration: ...
     @property
+    def counters(self) -> Counting: ...
+    @property
     def roots(self) -> Roots: ...
 
 
@@ -54,7 +57,7 @@ _STORE_STATES = {ord(state.value): state for state in StoreState}
 
 
 def raise_descriptor_limit() -> int:
-    """Raises the soft limit of open files to the hard one; returns how many the process table may keep."""
+    """Raises the soft limit of open files to the hard one; returns how many the collectors may keep."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         try:
@@ -243,7 +246,7 @@ def run(settings: Settings, listening: socket.socket | None, private_fd: int | N
     store = None if listening is None else store_directory(settings.history.store, os.environ)
     server = _Server(settings, store, listening, private_fd)
     server.start_if_due(time.monotonic())
-    collectors = make_collectors(roots, reader, raise_descriptor_limit())
+    collectors = make_collectors(roots, reader, raise_descriptor_limit(), settings.counters)
     sampler = Sampler(collectors.every, reader, read_boot_id(roots))
     sampler.note_store(problem_of(StoreState.OFF if store is None else StoreState.OK))
     try:

@@ -16,6 +16,7 @@ from ztop_protocol.frame import Cell, Row
 from ztop_protocol.schema import MAX_TEXT_BYTES, PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES, SourceState
 from ztopd.collectors import processes as module
 from ztopd.collectors.blocking import Answer, Question
+from ztopd.collectors.descriptors import Descriptors
 from ztopd.collectors.process_entry import Process
 from ztopd.collectors.processes import Processes
 from ztopd.collectors.source import Roots, Rows
@@ -28,7 +29,7 @@ class Table:
 
     def __init__(self, kept_descriptors: int = 100_000) -> None:
         self.reader = ImmediateReader()
-        self.collector = Processes(Roots(), self.reader, kept_descriptors)
+        self.collector = Processes(Roots(), self.reader, Descriptors(kept_descriptors))
         self.rows: Rows = {}
 
     def scan(self) -> None:
@@ -459,7 +460,7 @@ def test_one_process_that_is_refused_leaves_the_others(
 
 def test_hidden_processes_are_said_to_be(tmp_path: Path) -> None:
     """Where /proc is mounted with hidepid, not even the first process is shown."""
-    collector = Processes(Roots(str(tmp_path)), ImmediateReader(), 10)
+    collector = Processes(Roots(str(tmp_path)), ImmediateReader(), Descriptors(10))
     try:
         problem = collector.collect().problem
         assert problem is not None and "hidepid" in problem.reason
@@ -469,7 +470,7 @@ def test_hidden_processes_are_said_to_be(tmp_path: Path) -> None:
 
 def test_the_first_table_is_as_of_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """To find thousands of processes takes longer than the first interval; the rates count from the last look."""
-    collector = Processes(Roots(), ImmediateReader(), 1000)
+    collector = Processes(Roots(), ImmediateReader(), Descriptors(1000))
     try:
         times: list[int] = []
         scan = collector._scan

@@ -9,6 +9,7 @@ import pytest
 from tests.ztopd.collectors.immediate_reader import ImmediateReader
 from ztop_protocol.schema import THREADS, SourceState
 from ztopd.collectors import threads as module
+from ztopd.collectors.descriptors import Descriptors
 from ztopd.collectors.processes import Processes
 from ztopd.collectors.source import Roots, Withheld
 from ztopd.collectors.threads import Threads, read_threads
@@ -33,7 +34,7 @@ def test_nobody_pays_for_what_nobody_watches(worker: threading.Thread) -> None:
 
 
 def test_a_wish_holds_for_a_while(worker: threading.Thread, monkeypatch: pytest.MonkeyPatch) -> None:
-    processes = Processes(Roots(), ImmediateReader(), 1000)
+    processes = Processes(Roots(), ImmediateReader(), Descriptors(1000))
     try:
         processes.collect()
         assert os.getpid() in processes.with_several_threads()

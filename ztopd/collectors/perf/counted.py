@@ -1,0 +1,59 @@
+"""What is kept of one process between ticks for the sake of its counters."""
+
+from ztop_protocol.frame import Row
+from ztopd.collectors.perf.accumulate import Counts
+from ztopd.collectors.perf.attached import Attached
+from ztopd.collectors.perf.probe import Countable
+from ztopd.collectors.process_entry import Process
+
+
+class Counted:
+    """One life of one process that has, had, or may get counters."""
+
+    __slots__ = (
+        "attached",
+        "attached_boottime_ns",
+        "counts",
+        "cpu_time_ns",
+        "epoch_boottime_ns",
+        "missed_cpu_ns",
+        "missed_enabled_ns",
+        "not_before_ns",
+        "owner_uid",
+        "process",
+        "ran_boottime_ns",
+        "ran_tick",
+        "refused",
+        "row",
+        "waits_since_ns",
+    )
+
+    def __init__(self, process: Process, countable: Countable) -> None:
+        self.process = process
+        self.attached: Attached | None = None
+        self.attached_boottime_ns = 0
+        self.row: Row | None = None
+        self.cpu_time_ns = cpu_time_ns(process)
+        self.ran_boottime_ns = 0
+        self.ran_tick = 0
+        self.begin(countable)
+
+    def begin(self, countable: Countable) -> None:
+        """Counts of a new owner."""
+        self.owner_uid = self.process.owner_uid
+        self.counts = Counts(countable.groups)
+        self.epoch_boottime_ns: int | None = None
+        self.refused = False
+        self.not_before_ns = 0
+        self.waits_since_ns: int | None = None
+        self.missed_cpu_ns, self.missed_enabled_ns = self.cpu_time_ns, 0
+        self.row = None
+
+    def make_row(self, kernel_mode: bool) -> None:
+        """Makes the row anew."""
+        self.row = self.counts.row((*self.process.key, self.owner_uid, self.epoch_boottime_ns, kernel_mode))
+
+
+def cpu_time_ns(process: Process) -> int:
+    """What it used in its life, in user and kernel mode."""
+    return process.stat.user_time_ns + process.stat.system_time_ns
