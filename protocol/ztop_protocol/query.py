@@ -12,10 +12,11 @@ A text alone means: the name, the command line or the user contains it. What is 
 ``== none``. Nothing is evaluated as code; a parsed expression is data, and :func:`compiled` makes a test of it.
 """
 
+import operator as operators
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from ztop_protocol.frame import Cell
 from ztop_protocol.query_fields import ALIASES, FIELDS, Field, Measure, field_of
@@ -330,12 +331,23 @@ def compiled(
         case Not(part):
             test = compiled(part, value_of, contains)
             return lambda process: not test(process)
-        case And(parts):
+        case And(parts) | Or(parts):
+            decisive = isinstance(expression, Or)
             tests = [compiled(part, value_of, contains) for part in parts]
-            return lambda process: all(test(process) for test in tests)
-        case Or(parts):
-            tests = [compiled(part, value_of, contains) for part in parts]
-            return lambda process: any(test(process) for test in tests)
+
+            def first_that_decides(process: T) -> bool:
+                for test in tests:
+                    if test(process) is decisive:
+                        return decisive
+                return not decisive
+
+            return first_that_decides
+
+
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "==": operators.eq, "!=": operators.ne, "<": operators.lt, "<=": operators.le, ">": operators.gt,
+    ">=": operators.ge,
+}  # fmt: skip
 
 
 def _comparison(comparison: Comparison, read: Callable[[T], Cell]) -> Callable[[T], bool]:
@@ -353,23 +365,11 @@ def _comparison(comparison: Comparison, read: Callable[[T], Cell]) -> Callable[[
 
         return found
 
+    compare = _COMPARE[operator]
+
     def compared(process: T) -> bool:
         value = read(process)
-        if value is None:
-            return False
-        match operator:
-            case "==":
-                return value == wanted
-            case "!=":
-                return value != wanted
-            case "<":
-                return value < wanted  # type: ignore[operator]
-            case "<=":
-                return value <= wanted  # type: ignore[operator]
-            case ">":
-                return value > wanted  # type: ignore[operator]
-            case _:
-                return value >= wanted  # type: ignore[operator]
+        return value is not None and compare(value, wanted)
 
     return compared
 
