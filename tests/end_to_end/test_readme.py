@@ -36,6 +36,7 @@ def indented() -> list[str]:
 COMMANDS = [shlex.split(line, comments=True) for line in indented() if re.match(r"(sudo )?ztopd?( |$)", line)]
 
 LOOKING_BACK = [command for command in COMMANDS if {"--at", "--replay"} & set(command) and "--export" not in command]
+FINDING = [command for command in COMMANDS if "--find" in command]
 KEEPING = [command for command in COMMANDS if {"--record", "--export"} & set(command)]
 
 
@@ -65,8 +66,8 @@ def test_version(name: str) -> None:
 def test_every_command_is_tested_here() -> None:
     batch = [command for command in COMMANDS if command[:2] == ["ztop", "-b"]]
     with_path = [command for command in COMMANDS if "--socket" in command]
-    others = [command for command in COMMANDS if command not in batch + with_path + LOOKING_BACK + KEEPING]
-    assert (len(batch), len(with_path), len(LOOKING_BACK), len(KEEPING)) == (3, 2, 4, 4)
+    others = [command for command in COMMANDS if command not in batch + with_path + LOOKING_BACK + KEEPING + FINDING]
+    assert (len(batch), len(with_path), len(LOOKING_BACK), len(KEEPING), len(FINDING)) == (4, 2, 4, 4, 1)
     # test_ztopd_cli.py runs a daemon without options, but for the path
     assert sorted(others) == [["sudo", "ztopd"], ["ztop"], ["ztopd", "--check"]]
 
@@ -89,6 +90,18 @@ def test_batch(command: list[str]) -> None:
         assert len(lines[0]["processes"]) <= int(command[command.index("--limit") + 1])
     else:
         assert all(line[section] for line in lines for section in ("host", "cpus", "memory", "processes", "sources"))
+
+
+@pytest.mark.usefixtures("usual")
+@pytest.mark.parametrize("command", FINDING, ids=shlex.join)
+def test_finding(command: list[str]) -> None:
+    question = command[command.index("--find") + 1]
+    asked = [part.replace(question, "pid >= 1") for part in command]
+    for arguments, statuses in ((command, (0, 1)), (asked, (0,))):
+        done = subprocess.run(run_as_installed(arguments), capture_output=True, text=True, timeout=30)
+        assert done.returncode in statuses, done.stderr
+        assert "Traceback" not in done.stderr
+    assert done.stdout.splitlines()[0].split()[:5] == ["FROM", "TO", "FOR", "PID", "USER"]
 
 
 @pytest.mark.usefixtures("usual")
