@@ -20,6 +20,8 @@ class EventKind(StrEnum):
     """Tasks waited more than usual for the subject: percent of the time."""
     OOM_KILL = "oom_kill"
     """Memory ran out: processes killed."""
+    VRAM_LOW = "vram_low"
+    """At this growth a GPU's memory will be full soon: in so many seconds."""
     SOURCE_LOST = "source_lost"
     """A source of data is degraded or absent; no value."""
     SOURCE_BACK = "source_back"

@@ -153,6 +153,11 @@ RATES: dict[str, tuple[Rate | Ratio, ...]] = {
         _counted("counters_share_percent", "running_time_ns", "enabled_time_ns", 100),
     ),
     "threads": (_share("cpu_percent", "user_time_ns", "system_time_ns"),),
+    "gpus": _per_second(
+        "gpus",
+        *("energy_millijoules", "nvlink_receive_bytes", "nvlink_transmit_bytes"),
+        clock="sampled_boottime_ns",
+    ),
     "summary": (
         _share("cpu_busy_percent", "cpu_busy_time_ns"),
         _share("cpu_pressure_percent", "cpu_pressure_time_ns"),

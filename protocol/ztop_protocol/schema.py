@@ -14,6 +14,7 @@ Rules:
 
 from enum import StrEnum
 
+from ztop_protocol.gpu_schema import GPU_PROCESSES, GPUS
 from ztop_protocol.section_schema import CellType, Column, Kind, SectionSchema, Unit, Visibility
 from ztop_protocol.section_schema import columns as _columns
 
@@ -375,7 +376,8 @@ SECTIONS: dict[str, SectionSchema] = {
     section.name: section
     for section in (
         HOST, CPUS, MEMORY, PRESSURE, DISKS, FILESYSTEMS, NETWORKS, SENSORS, CGROUPS,
-        PROCESSES, PROCESS_EXECUTABLES, PROCESS_IO, PROCESS_COUNTERS, THREADS, SUMMARY, EVENTS, PROCESS_EVENTS, SOURCES,
+        PROCESSES, PROCESS_EXECUTABLES, PROCESS_IO, PROCESS_COUNTERS, THREADS, GPUS, GPU_PROCESSES,
+        SUMMARY, EVENTS, PROCESS_EVENTS, SOURCES,
     )
 }  # fmt: skip
 """Every section by name, in the order in which a frame holds them."""

@@ -35,6 +35,11 @@ class Unit(StrEnum):
     MILLIWATT_HOURS = "milliwatt_hours"
     RPM = "rpm"
     BITS_PER_SECOND = "bits_per_second"
+    BYTES_PER_SECOND = "bytes_per_second"
+    """Of what is measured or estimated over less than a frame; all other rates are made of counters."""
+    MILLIJOULES = "millijoules"
+    SECONDS = "seconds"
+    """Of what is estimated; times that are measured are in nanoseconds."""
 
 
 class Visibility(StrEnum):
@@ -83,7 +88,7 @@ class SectionSchema:
         object.__setattr__(self, "position", {name: place for place, name in enumerate(names)})
 
 
-_FLOATS = (Unit.PERCENT, Unit.CELSIUS)
+_FLOATS = (Unit.PERCENT, Unit.CELSIUS, Unit.SECONDS)
 
 
 def columns(source: str, kind: Kind, unit: Unit, *names: str, type: CellType | None = None) -> Iterator[Column]:

@@ -33,6 +33,9 @@ SUFFIXES = {
     Unit.MILLIWATT_HOURS: "_milliwatt_hours",
     Unit.RPM: "_rpm",
     Unit.BITS_PER_SECOND: "_bits_per_second",
+    Unit.BYTES_PER_SECOND: "_bytes_per_second",
+    Unit.MILLIJOULES: "_millijoules",
+    Unit.SECONDS: "_seconds",
 }
 
 

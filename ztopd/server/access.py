@@ -13,7 +13,7 @@ from ztop_protocol.schema import SECTIONS, Visibility
 NOBODY_UID = 65534
 """The overflow uid: whoever has no uid in our user namespace. Many may share it, so it owns nothing."""
 
-HIDEABLE = frozenset(("processes", "threads", "process_events"))
+HIDEABLE = frozenset(("processes", "threads", "process_events", "gpu_processes"))
 """Public sections that belong to the owners where /proc is mounted with hidepid."""
 
 _SO_PEERGROUPS = 59
