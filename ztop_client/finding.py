@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ztop_client.batch import columns_of_terminal, print_texts, say
 from ztop_client.find import Finder, Stretch, by_begin, needed_sections
-from ztop_client.formats import bytes_text, count_text, label_text, percent_text, rate_text, span_text
+from ztop_client.formats import bytes_text, count_text, label_text, load_text, percent_text, rate_text, span_text
 from ztop_client.garbage import collect_seldom
 from ztop_client.moments import moment_text
 from ztop_client.options import Options
@@ -182,6 +182,7 @@ def _cells(stretch: Stretch, names: Sequence[str]) -> Iterator[str]:
     yield label_text(stretch.user)
     yield label_text(stretch.comm)
     for name in names:
-        form = rate_text if name.endswith("bytes_per_second") else _FORMATS[FIELDS[name].measure]
+        # what is left are ratios: two decimals
+        form = rate_text if name.endswith("bytes_per_second") else _FORMATS.get(FIELDS[name].measure, load_text)
         yield form(stretch.greatest.get(name))
     yield label_text(stretch.command_line or stretch.comm)
