@@ -37,7 +37,7 @@ class _OnPmu:
 
     def __init__(self, leader: int, events: int) -> None:
         self.leader = leader
-        self.data = b""
+        self.data: bytes | None = None
         self.reading: Reading = (0,) * (2 + events)
 
 
