@@ -65,7 +65,7 @@ def test_who_started_a_private_daemon_sees_what_it_sees() -> None:
 @pytest.mark.parametrize("hides", [False, True])
 def test_every_section_for_every_view(name: str, hides: bool) -> None:
     assert View(True, 0).access(name, hides) is Access.ALL
-    owned = name in OWNER_SECTIONS or (hides and name in ("processes", "threads", "process_events"))
+    owned = name in OWNER_SECTIONS or (hides and name in ("processes", "threads", "process_events", "gpu_processes"))
     assert View(False, 1000).access(name, hides) is (Access.OWN if owned else Access.ALL)
     assert View(False, None).access(name, hides) is (Access.NOTHING if owned else Access.ALL)
 
