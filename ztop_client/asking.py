@@ -10,7 +10,7 @@ from ztop_protocol.processes import contains
 from ztop_protocol.query import Contains, Expression, compiled, fields, is_expression, parse
 from ztop_protocol.query_fields import FIELDS
 from ztop_protocol.rates import RATES
-from ztop_protocol.schema import PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES
+from ztop_protocol.schema import PROCESS_COUNTERS, PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES
 
 matching = lru_cache(maxsize=8)(contains)
 """The same test for every frame: it remembers what it found."""
@@ -33,7 +33,7 @@ def _age(table: ProcessTable, key: Key) -> Cell:
 def _values() -> dict[str, Value]:
     made: dict[str, Value] = {}
     # pid and the like are those of the section that every process is in
-    for schema in (PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES):
+    for schema in (PROCESS_EXECUTABLES, PROCESS_IO, PROCESS_COUNTERS, PROCESSES):
         made |= {column.name: cell(schema.name, column.name) for column in schema.columns}
         made |= {one.name: rate(schema.name, one.name) for one in RATES.get(schema.name, ())}
     made |= {
@@ -53,7 +53,7 @@ _SECTIONS: Mapping[str, str] = {
     "memory_percent": "memory",
     **{
         name: schema.name
-        for schema in (PROCESS_EXECUTABLES, PROCESS_IO)
+        for schema in (PROCESS_EXECUTABLES, PROCESS_IO, PROCESS_COUNTERS)
         for name in (*schema.names, *(one.name for one in RATES.get(schema.name, ())))
         if name not in PROCESSES.position
     },

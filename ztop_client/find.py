@@ -28,10 +28,10 @@ LONGEST_STEP_NS = 150_000_000_000
 JITTER_NS = 20_000_000
 """Frames come some milliseconds off their tick: ten of a second each are ten seconds."""
 
-_TABLES = ("processes", "process_io", "process_executables")
+_TABLES = ("processes", "process_io", "process_counters", "process_executables")
 _COMM, _USER, _COMMAND = (PROCESSES.position[name] for name in ("comm", "user", "command_line"))
 _AGE = "age_ns"
-_MEASURED = (Measure.PERCENT, Measure.BYTES, Measure.COUNT, Measure.DURATION)
+_MEASURED = (Measure.PERCENT, Measure.BYTES, Measure.COUNT, Measure.RATIO, Measure.DURATION)
 
 _CLOCKS: Mapping[str, tuple[str, int]] = {
     one.name: (section, SECTIONS[section].position[one.clock])

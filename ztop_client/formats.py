@@ -60,6 +60,13 @@ def percent_text(value: float) -> str:
 
 
 @_or_absent
+def ratio_text(value: float) -> str:
+    """A ratio, or a percentage of little: ``0.31``, ``12.5``, ``345``; four columns at most, five from 10000 on."""
+    size = abs(value)
+    return f"{value:.2f}" if size < 9.995 else f"{value:.1f}" if size < 99.95 else f"{value:.0f}"
+
+
+@_or_absent
 def load_text(value: float) -> str:
     """A load average: two decimals."""
     return f"{value:.2f}"
@@ -111,6 +118,12 @@ def celsius_text(value: float) -> str:
 def hertz_text(value: float) -> str:
     """A frequency: ``800MHz``, ``3.40GHz``."""
     return f"{value / 1e9:.2f}GHz" if value >= 999.5e6 else f"{value / 1e6:.0f}MHz"
+
+
+@_or_absent
+def gigahertz_text(value: float) -> str:
+    """A frequency given in hertz, in GHz without the unit: ``3.40``."""
+    return f"{value / 1e9:.2f}"
 
 
 def _scaled(value: float, base: int, units: str | tuple[str, ...]) -> str:

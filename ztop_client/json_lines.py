@@ -13,7 +13,7 @@ from ztop_protocol.schema import SECTIONS
 HEAD_NAMES = ("seq", "time_ns", "boottime_ns", "boot_id")
 """What stands before the sections."""
 
-IN_PROCESSES = ("process_io", "process_executables")
+IN_PROCESSES = ("process_io", "process_counters", "process_executables")
 """Sections whose columns are part of the objects in ``processes``."""
 
 ON_REQUEST = ("threads",)

@@ -8,10 +8,12 @@ from ztop_client.columns.processes import main_columns
 from ztop_client.formats import (
     bytes_text,
     count_text,
+    hertz_text,
     label_text,
     load_text,
     percent_text,
     rate_text,
+    ratio_text,
     time_text,
     uptime_text,
 )
@@ -21,7 +23,7 @@ from ztop_client.text import fit, fit_left, fit_right, printable, width
 from ztop_protocol.frame import Cell, Frame, Row
 from ztop_protocol.processes import COLUMNS, POSITION
 from ztop_protocol.rates import RATES, rates
-from ztop_protocol.schema import PROCESS_IO, PROCESSES, Unit
+from ztop_protocol.schema import PROCESS_COUNTERS, PROCESS_IO, PROCESSES, Unit
 
 DEFAULT_COLUMNS = tuple(column.name for column in main_columns())
 """Those of the screen."""
@@ -130,13 +132,18 @@ _FORMATS: dict[str, Callable[[Cell], str]] = {
     Unit.PERCENT: percent_text,
     "bytes per second": rate_text,
     "count per second": count_text,
+    "count per second of CPU time": count_text,
+    Unit.HERTZ: hertz_text,
+    "instructions per cycle": ratio_text,
+    "count per 1000 instructions": ratio_text,
 }
 
 
 def _all_columns() -> dict[str, _Column]:
     units: dict[str, str] = {"memory_percent": Unit.PERCENT}
-    units |= {column.name: column.unit for schema in (PROCESSES, PROCESS_IO) for column in schema.columns}
-    units |= {rate.name: rate.unit for section in ("processes", "process_io") for rate in RATES[section]}
+    for schema in (PROCESSES, PROCESS_IO, PROCESS_COUNTERS):
+        units |= {column.name: column.unit for column in schema.columns}
+        units |= {rate.name: rate.unit for rate in RATES[schema.name]}
     made: dict[str, _Column] = {}
     for name in COLUMNS:
         form = _FORMATS.get(units.get(name, ""))

@@ -1,4 +1,4 @@
-"""The kinds of rows in the sections ``events`` and ``process_events``. docs/events.md has the rule of each."""
+"""The kinds of rows in ``events``, ``process_events`` and ``alerts``. docs/events.md has the rule of each."""
 
 from enum import StrEnum
 
@@ -35,3 +35,10 @@ class ProcessEventKind(StrEnum):
 
     APPEARED = "appeared"
     ENDED = "ended"
+
+
+class AlertKind(StrEnum):
+    """What is unusual about a process, and the unit of its value."""
+
+    IPC_DROP = "ipc_drop"
+    """It runs as much as before and gets half as far: instructions per cycle."""

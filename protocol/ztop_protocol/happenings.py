@@ -9,10 +9,11 @@ from ztop_protocol.schema import SECTIONS
 from ztop_protocol.segment import Segment, SegmentReader, Stamp
 from ztop_protocol.timeline import GAP_INTERVALS
 
-EVENT_SECTIONS = ("events", "process_events")
-"""The sections whose rows are what happened."""
+EVENT_SECTIONS = ("events", "process_events", "alerts")
+"""The sections whose rows are what happened: those of ``alerts`` stay for a while, and happened where they begin."""
 
 _KIND = SECTIONS["events"].position["kind"]
+_SINCE = SECTIONS["alerts"].position["since_boottime_ns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,16 @@ def _new_rows(segment: Segment, name: str) -> Iterator[tuple[int, Row]]:
         rows = {} if section is None else section.rows
         # what a segment begins with may have been sampled for an earlier frame
         if section is not None and (index or section.sampled_boottime_ns > _half_before(segment)):
-            yield from ((index, row) for key, row in rows.items() if key not in before)
+            for key, row in rows.items():
+                if key not in before and (index or name != "alerts" or _began_then(segment, row)):
+                    yield index, row
         before = rows
+
+
+def _began_then(segment: Segment, row: Row) -> bool:
+    """Whether a row of ``alerts`` began with the segment's first frame, and not in the segment before."""
+    since_ns = row[_SINCE]
+    return isinstance(since_ns, int) and since_ns > _half_before(segment)
 
 
 def _half_before(segment: Segment) -> int:

@@ -1,4 +1,4 @@
-"""The process table as people ask for it: one row per process with its rates, its I/O and its executable.
+"""The process table as people ask for it: one row per process with its rates, I/O, counters and executable.
 
 ``top`` on the server, batch mode and the Python API share it. The owner sections are joined where the client
 may see them; elsewhere their cells are None.
@@ -10,9 +10,10 @@ from operator import itemgetter
 
 from ztop_protocol.frame import Cell, Frame, Key, Row
 from ztop_protocol.rates import RATES, memory_percent, rates
-from ztop_protocol.schema import PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES
+from ztop_protocol.schema import PROCESS_COUNTERS, PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES
 
 _IO_START = PROCESS_IO.position["io_read_bytes"]
+_COUNTERS_START = PROCESS_COUNTERS.position["kernel_mode"]
 _EXE = PROCESS_EXECUTABLES.position["exe"]
 _RSS = PROCESSES.position["rss_bytes"]
 
@@ -23,6 +24,8 @@ COLUMNS: tuple[str, ...] = (
     "exe",
     *PROCESS_IO.names[_IO_START:],
     *(rate.name for rate in RATES["process_io"]),
+    *PROCESS_COUNTERS.names[_COUNTERS_START:],
+    *(rate.name for rate in RATES["process_counters"]),
 )
 """The columns of a joined row."""
 
@@ -30,16 +33,20 @@ POSITION: dict[str, int] = {name: place for place, name in enumerate(COLUMNS)}
 
 _NO_IO = (None,) * (len(PROCESS_IO.names) - _IO_START)
 _NO_IO_RATES = (None,) * len(RATES["process_io"])
+_NO_COUNTERS = (None,) * (len(PROCESS_COUNTERS.names) - _COUNTERS_START)
+_NO_COUNTER_RATES = (None,) * len(RATES["process_counters"])
 
 
 def joined(previous: Frame | None, current: Frame) -> dict[Key, Row]:
     """Every process of ``current`` with :data:`COLUMNS`, by key."""
     process_rates = rates(previous, current, "processes")
     io_rates = rates(previous, current, "process_io")
+    counter_rates = rates(previous, current, "process_counters")
     io, executables = current.rows("process_io"), current.rows("process_executables")
+    counters = current.rows("process_counters")
     result: dict[Key, Row] = {}
     for key, row in current.rows("processes").items():
-        io_row, executable = io.get(key), executables.get(key)
+        io_row, executable, counter_row = io.get(key), executables.get(key), counters.get(key)
         result[key] = (
             *row,
             *process_rates[key],
@@ -47,6 +54,8 @@ def joined(previous: Frame | None, current: Frame) -> dict[Key, Row]:
             None if executable is None else executable[_EXE],
             *(_NO_IO if io_row is None else io_row[_IO_START:]),
             *io_rates.get(key, _NO_IO_RATES),
+            *(_NO_COUNTERS if counter_row is None else counter_row[_COUNTERS_START:]),
+            *counter_rates.get(key, _NO_COUNTER_RATES),
         )
     return result
 
@@ -130,13 +139,12 @@ def _pid(row: Row) -> int:
     return pid if isinstance(pid, int) else 0
 
 
+_LARGEST_FIRST = (
+    *("_percent", "_bytes", "_ns", "_per_second", "_hertz", "_score", "threads", "_faults", "_switches", "_syscalls"),
+    *("ipc", "cycles", "instructions", "_instruction", "branches", "_references", "_loads", "_misses"),
+)
 DESCENDING_BY_NATURE = frozenset(
-    name
-    for name in COLUMNS
-    if name.endswith(
-        ("_percent", "_bytes", "_ns", "_per_second", "_faults", "_switches", "_syscalls", "_score", "threads")
-    )
-    and name != "start_boottime_ns"
+    name for name in COLUMNS if name.endswith(_LARGEST_FIRST) and name != "start_boottime_ns"
 )
 """The columns of which a person wants the largest first."""
 

@@ -240,6 +240,7 @@ def _unquoted(token: _Token) -> str:
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]?)(?:i?B)?(?:/s)?", re.IGNORECASE | re.ASCII)
 _COUNT = re.compile(r"(\d+(?:\.\d+)?)([kMGT]?)(?:/s)?", re.ASCII)
+_RATIO = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)%?", re.ASCII)
 _NUMBER = re.compile(r"-?\d+", re.ASCII)
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+|\d+(?:\.\d+)?", re.ASCII)
@@ -251,6 +252,7 @@ _UNIT_NS = {
 _FORMS = {
     Measure.NUMBER: "a whole number",
     Measure.COUNT: "a number, such as 500 or 20k",
+    Measure.RATIO: "a number, such as 0.5",
     Measure.PERCENT: "a percentage, such as 80",
     Measure.BYTES: "a size, such as 500M or 2G",
     Measure.DURATION: "a time, such as 10s or 1h30m",
@@ -272,6 +274,8 @@ def _number_of(measure: Measure, text: str) -> float | None:
     match measure:
         case Measure.NUMBER:
             return int(text) if _NUMBER.fullmatch(text) else None
+        case Measure.RATIO:
+            return float(text) if _RATIO.fullmatch(text) else None
         case Measure.DURATION:
             return duration_ns(text)
         case Measure.PERCENT:

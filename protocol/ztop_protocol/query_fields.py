@@ -8,7 +8,7 @@ from typing import TypeAlias
 from ztop_protocol.frame import Cell, Frame, Row
 from ztop_protocol.processes import COLUMNS, POSITION
 from ztop_protocol.rates import RATES
-from ztop_protocol.schema import PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES, Unit
+from ztop_protocol.schema import PROCESS_COUNTERS, PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES, Unit
 
 
 class Measure(Enum):
@@ -19,6 +19,9 @@ class Measure(Enum):
     NUMBER = auto()
     """A plain number: a pid, a nice value."""
     COUNT = auto()
+    """Also hertz, and things per second."""
+    RATIO = auto()
+    """A decimal number: instructions per cycle."""
     PERCENT = auto()
     BYTES = auto()
     """Also bytes per second."""
@@ -52,6 +55,12 @@ ALIASES: Mapping[str, str] = {
     "write": "io_write_bytes_per_second",
     "faults": "major_faults_per_second",
     "oom": "oom_score",
+    "hertz": "effective_hertz",
+    "llc": "llc_miss_percent",
+    "l1d": "l1d_miss_percent",
+    "branch": "branch_miss_percent",
+    "mpki": "llc_misses_per_kilo_instruction",
+    "measured": "counters_share_percent",
 }
 """Short name -> name."""
 
@@ -63,12 +72,16 @@ _BY_UNIT: Mapping[str, Measure] = {
     Unit.PERCENT: Measure.PERCENT,
     "bytes per second": Measure.BYTES,
     "count per second": Measure.COUNT,
+    "count per second of CPU time": Measure.COUNT,
+    Unit.HERTZ: Measure.COUNT,
+    "instructions per cycle": Measure.RATIO,
+    "count per 1000 instructions": Measure.RATIO,
 }
 
 
 def _fields() -> dict[str, Field]:
     measures: dict[str, Measure] = {"memory_percent": Measure.PERCENT, **_COMPUTED}
-    for schema in (PROCESSES, PROCESS_IO, PROCESS_EXECUTABLES):
+    for schema in (PROCESSES, PROCESS_IO, PROCESS_COUNTERS, PROCESS_EXECUTABLES):
         for column in schema.columns:
             plain = {str: Measure.TEXT, bool: Measure.FLAG}.get(column.type, Measure.NUMBER)
             measures[column.name] = _BY_UNIT.get(column.unit, plain)

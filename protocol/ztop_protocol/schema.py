@@ -357,6 +357,23 @@ PROCESS_EVENTS = SectionSchema(
 )
 """The processes that appeared and ended since the frame before; the next frame has them no more."""
 
+ALERTS = SectionSchema(
+    "alerts",
+    Visibility.OWNER,
+    (
+        *_columns("/proc/PID", _I, _NONE, "pid"),
+        *_columns("/proc/PID/stat", _I, _NS, "start_boottime_ns"),
+        *_columns("ztopd: see docs/events.md", _I, _NONE, "kind", type=str),
+        *_columns("stat(2) of /proc/PID/stat: root for what may not be dumped", _L, _NONE, "owner_uid"),
+        *_columns("/proc/PID/stat", _L, _NONE, "comm", type=str),
+        *_columns("ztopd: the frame in which it began", _L, _NS, "since_boottime_ns"),
+        *_columns("ztopd: how much, when it began; the kind says of what", _L, _NONE, "value", type=float),
+        *_columns("ztopd: how much was usual before", _L, _NONE, "usual_value", type=float),
+        *_columns("ztopd: one sentence", _L, _NONE, "detail", type=str),
+    ),
+)
+"""What is unusual about a process, and only its owner may know: a row stays for as long as it is."""
+
 SOURCES = SectionSchema(
     "sources",
     Visibility.PUBLIC,
@@ -377,7 +394,8 @@ SECTIONS: dict[str, SectionSchema] = {
     for section in (
         HOST, CPUS, MEMORY, PRESSURE, DISKS, FILESYSTEMS, NETWORKS, SENSORS, CGROUPS,
         PROCESSES, PROCESS_EXECUTABLES, PROCESS_IO, PROCESS_COUNTERS, THREADS, GPUS, GPU_PROCESSES,
-        SUMMARY, EVENTS, PROCESS_EVENTS, SOURCES,
+        SUMMARY, EVENTS, PROCESS_EVENTS,
+        ALERTS, SOURCES,
     )
 }  # fmt: skip
 """Every section by name, in the order in which a frame holds them."""

@@ -10,7 +10,7 @@ from tests.protocol.test_timeline import Event, events
 from tests.ztopd.history.test_ring import frames_of
 from ztop_protocol.frame import Cell, Frame, Section
 from ztop_protocol.happenings import Before, Happening, happenings
-from ztop_protocol.schema import EVENTS, PROCESS_EVENTS, SectionSchema
+from ztop_protocol.schema import ALERTS, EVENTS, PROCESS_EVENTS, SectionSchema
 from ztop_protocol.segment import EncodedFrame, Segment, encode_step
 
 SECOND = 1_000_000_000
@@ -18,7 +18,7 @@ SECOND = 1_000_000_000
 
 def section(schema: SectionSchema, sampled_ns: int, *rows: dict[str, Cell]) -> Section:
     made = [tuple(row.get(name) for name in schema.names) for row in rows]
-    return Section(sampled_ns, {row[:1]: row for row in made})
+    return Section(sampled_ns, {row[: schema.key_length]: row for row in made})
 
 
 def frame(seq: int, *kinds: str, first: int = 1, born: tuple[int, ...] = (), boottime_s: int | None = None) -> Frame:
@@ -66,6 +66,25 @@ def test_rows_that_stay_are_not_told_again() -> None:
     assert told(happenings(later, Before(segment_of(first).last, "boot", SECOND))) == []
     grown = frame(2, "started", "suspend")
     assert told(happenings(segment_of(first, grown), None)) == [(1, "started"), (2, "suspend")]
+
+
+def test_an_alert_that_lasts_is_told_where_it_begins() -> None:
+    def lasting(seq: int, sampled_s: int, **since: int) -> Frame:
+        rows = [
+            {"pid": int(name[1:]), "start_boottime_ns": 1, "kind": "ipc_drop", "since_boottime_ns": at * SECOND}
+            for name, at in since.items()
+        ]
+        sections = {"alerts": section(ALERTS, sampled_s * SECOND, *rows)}
+        return Frame(seq, (1000 + seq) * SECOND, seq * SECOND, "boot", sections)
+
+    def pids(segment: Segment, before: Before | None) -> list[tuple[int, Cell]]:
+        return [(each.stamp.seq, each.cells["pid"]) for each in happenings(segment, before)]
+
+    first = segment_of(lasting(1, 1), lasting(2, 2, p7=2), lasting(3, 2, p7=2), lasting(4, 4, p7=2, p8=4))
+    assert pids(first, None) == [(2, 7), (4, 8)]
+    # the next segment begins with a frame in which a third one began, and one more is over and begins again
+    second = segment_of(lasting(5, 5, p7=2, p8=4, p9=5), lasting(6, 6, p8=4, p9=5), lasting(7, 7, p7=7, p9=5))
+    assert pids(second, Before(first.last, "boot", SECOND)) == [(5, 9), (7, 7)]
 
 
 def test_frames_of_the_segment_before_are_passed_over() -> None:

@@ -208,18 +208,50 @@ def test_one_row_per_process_with_what_the_other_sections_have() -> None:
     assert cells((2, 6), *names) == [2, "other", None, None, None, None, None]
 
 
-@given(frame_pairs(names=("processes", "process_io", "process_executables", "memory")))
+def test_counters_are_those_of_the_process_and_none_elsewhere() -> None:
+    def frame(seq: int) -> Frame:
+        at, processes = seq * SECOND, ({"pid": pid, "start_boottime_ns": 5} for pid in (1, 2))
+        counted: dict[str, Cell] = {
+            "pid": 1, "start_boottime_ns": 5, "epoch_boottime_ns": 9, "kernel_mode": True,
+            "cycles": seq * 3_000_000_000, "instructions": seq * 1_500_000_000, "cycles_time_ns": seq * SECOND,
+            "llc_references": seq * 1000, "llc_misses": seq * 250, "llc_time_ns": seq * SECOND,
+            "branches": seq * 100, "branch_misses": seq, "enabled_time_ns": seq * 4, "running_time_ns": seq * 3,
+        }  # fmt: skip
+        sections = {
+            "processes": of_section("processes", *processes, at=at),
+            "process_counters": of_section("process_counters", counted, at=at),
+        }
+        return Frame(seq, 0, at, BOOT_IDS[0], sections)
+
+    table = joined(frame(1), frame(2))
+    names = (
+        *("ipc", "instructions_per_second", "effective_hertz", "llc_miss_percent", "l1d_miss_percent"),
+        *("branch_miss_percent", "llc_misses_per_kilo_instruction", "counters_share_percent", "cycles"),
+    )
+    assert [table[1, 5][POSITION[name]] for name in names] == [
+        *(0.5, 1.5e9, 3e9, 25, None),
+        *(1, pytest.approx(250 / 1.5e6), 75, 6_000_000_000),
+    ]
+    assert [table[2, 5][POSITION[name]] for name in names] == [None] * len(names)
+
+
+@given(frame_pairs(names=("processes", "process_io", "process_counters", "process_executables", "memory")))
 def test_a_joined_row_has_every_column(pair: tuple[Frame, Frame]) -> None:
     before, frame = pair
     table = joined(before, frame)
     assert list(table) == list(frame.rows("processes"))
     width = len(SECTIONS["processes"].names)
-    process_rates, io_rates = rates(before, frame, "processes"), rates(before, frame, "process_io")
+    process_rates, io_rates, counter_rates = (
+        rates(before, frame, name) for name in ("processes", "process_io", "process_counters")
+    )
+    io = slice(POSITION["io_read_bytes_per_second"], POSITION["kernel_mode"])
     for key, one in table.items():
         assert len(one) == len(COLUMNS)
         assert one[:width] == frame.rows("processes")[key]
         assert one[width : width + len(RATES["processes"])] == process_rates[key]
-        assert one[-len(RATES["process_io"]) :] == io_rates.get(key, (None,) * len(RATES["process_io"]))
+        assert one[io] == io_rates.get(key, (None,) * len(RATES["process_io"]))
+        counted = counter_rates.get(key, (None,) * len(RATES["process_counters"]))
+        assert one[-len(RATES["process_counters"]) :] == counted
 
 
 def test_columns_differ() -> None:

@@ -92,7 +92,7 @@ def test_json_names_are_those_of_the_schema() -> None:
     assert processes[1]["io_read_bytes_per_second"] is None
     # a rate never hides a column of the schema
     assert all(len(set(names(section))) == len(names(section)) for section in SECTION_NAMES)
-    assert set(SECTIONS) - set(SECTION_NAMES) == {"process_io", "process_executables", "threads"}
+    assert set(SECTIONS) - set(SECTION_NAMES) == {"process_io", "process_counters", "process_executables", "threads"}
 
 
 def test_a_json_line_loses_nothing_and_steers_nothing() -> None:

@@ -10,11 +10,13 @@ from ztop_client.formats import (
     bytes_text,
     celsius_text,
     count_text,
+    gigahertz_text,
     hertz_text,
     label_text,
     load_text,
     percent_text,
     rate_text,
+    ratio_text,
     span_text,
     time_text,
     uptime_text,
@@ -115,6 +117,9 @@ def test_the_others() -> None:
     assert span_text((3600 + 4 * 60 + 59) * SECOND) == "1h04m"
     assert span_text((3 * 86400 + 4 * 3600) * SECOND) == "3d04h"
     assert load_text(1) == "1.00"
+    ratios = (0, 0.314, 9.994, 9.995, 99.94, 99.95, 100, 9999.4)
+    assert [ratio_text(value) for value in ratios] == ["0.00", "0.31", "9.99", "10.0", "99.9", "100", "100", "9999"]
+    assert gigahertz_text(3_404_000_000) == "3.40"
     assert celsius_text(54.6) == "55"
     assert hertz_text(800_000_000) == "800MHz"
     assert hertz_text(3_400_000_000) == "3.40GHz"

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from ztop_client.sources.source import RequestFailed
 from ztop_protocol.codec import Malformed, Wire, portable
 from ztop_protocol.connection import Arguments
-from ztop_protocol.event_kinds import EventKind, ProcessEventKind
+from ztop_protocol.event_kinds import AlertKind, EventKind, ProcessEventKind
 from ztop_protocol.happenings import Before, happenings
 from ztop_protocol.recording_reader import StoredSegment
 from ztop_protocol.segment import SealedSegment, Segment, segment_as_map
@@ -20,7 +20,11 @@ _SEGMENTS = 4
 """The most that one answer of ``segments`` holds: whoever asks does it while the screen waits."""
 _MOST_EVENTS = 1000
 _END_OF_TIME_NS = (1 << 63) - 1
-_EVENT_SECTIONS = {"events": frozenset(EventKind), "process_events": frozenset(ProcessEventKind)}
+_EVENT_SECTIONS = {
+    "events": frozenset(EventKind),
+    "process_events": frozenset(ProcessEventKind),
+    "alerts": frozenset(AlertKind),
+}
 
 
 def answer(timeline: Recorded, method: str, arguments: Arguments) -> Wire | RequestFailed:
@@ -83,7 +87,7 @@ def _series(timeline: Recorded, arguments: Arguments) -> Wire:
 
 
 def _events(timeline: Recorded, arguments: Arguments) -> Wire:
-    kinds = frozenset(arguments.get("kinds") or (*EventKind, *ProcessEventKind))
+    kinds = frozenset(arguments.get("kinds") or (*EventKind, *ProcessEventKind, *AlertKind))
     names = [name for name, of_section in _EVENT_SECTIONS.items() if kinds & of_section]
     low, high = map(milliseconds, _span(arguments))
     found = [

@@ -2,7 +2,7 @@
 
 A frame that stays is as it was, with these rows of the frames left out before it added: the last row of every process
 that it does not have any more (so that who lived and died in between is still found; it is gone in the frame after),
-and what happened meanwhile (``events``, ``process_events``).
+and what happened meanwhile (``events``, ``process_events``, ``alerts``).
 """
 
 from collections.abc import Generator, Sequence
@@ -18,8 +18,8 @@ OF_PROCESSES = tuple(
     if schema.names[: schema.key_length] == SECTIONS["processes"].names[: SECTIONS["processes"].key_length]
 )
 """The sections with one row per process."""
-OF_EVENTS = ("events", "process_events")
-"""The sections whose rows are of one frame only."""
+OF_EVENTS = ("events", "process_events", "alerts")
+"""The sections whose rows are of one frame only, or may be over before the frame that stays."""
 
 
 def thinned(segment: Segment, interval_ns: int) -> Generator[None, None, SealedSegment]:

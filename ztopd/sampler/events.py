@@ -1,4 +1,4 @@
-"""The sections ``events`` and ``process_events``: what happened since the frame before. docs/events.md has the rules.
+"""The sections ``events``, ``process_events`` and ``alerts``: what happened, and lasts. docs/events.md has the rules.
 
 It has the shape of a collector, so that it degrades alone as one; a tick runs it after all others.
 """
@@ -12,6 +12,7 @@ from ztop_protocol.version import VERSION
 from ztopd.collectors.source import Problem, Rows, Sample, by_key
 from ztopd.sampler.clocks import Clocks, read_clocks
 from ztopd.sampler.happenings import Event, OomWatch, SourceWatch, SpikeWatch, clock_events
+from ztopd.sampler.ipc_drops import DropWatch
 from ztopd.sampler.process_events import appeared_and_ended, busiest
 
 BEGINNING_NS = 10_000_000_000
@@ -21,7 +22,10 @@ _HIDEPID = HOST.position["hidepid"]
 
 
 class Events:
-    """Gives ``events`` and ``process_events``. While nothing happens both stay as they are: empty, and of that time."""
+    """Gives ``events`` and ``process_events``. While nothing happens both stay as they are: empty, and of that time.
+
+    Where there are counters it gives ``alerts`` too, anew when it has other rows than before.
+    """
 
     name = "events"
     period_ns = 0
@@ -39,7 +43,7 @@ class Events:
         self._clocks: Clocks | None = None
         self._began_ns: int | None = None
         self._skipped_ticks = 0
-        self._sources, self._oom, self._spikes = SourceWatch(), OomWatch(), SpikeWatch()
+        self._sources, self._oom, self._spikes, self._drops = SourceWatch(), OomWatch(), SpikeWatch(), DropWatch()
         self._processes: Section | None = None
         """As last seen."""
         self._number = {"events": 0, "process_events": 0}
@@ -66,6 +70,7 @@ class Events:
         sections = {
             **self._section("events", [(str(e.kind), e.subject, e.value, e.detail) for e in happened]),
             **self._section("process_events", of_processes),
+            **self._alerts(),
         }
         return Sample(sections, shares_rows=True, sampled_boottime_ns=now.boottime_ns)
 
@@ -76,6 +81,7 @@ class Events:
         for event in clock_events(before, now):
             if event.kind is EventKind.SUSPEND:
                 self._spikes.begin_anew()
+                self._drops.begin_anew()
             yield event
         if self._skipped_ticks:
             ticks = "1 tick was" if self._skipped_ticks == 1 else f"{self._skipped_ticks} ticks were"
@@ -97,6 +103,17 @@ class Events:
         if found is None or host is None or host.rows[()][_HIDEPID] != 0:
             return ""
         return f"; most CPU was used by {found}"
+
+    def _alerts(self) -> dict[str, Rows]:
+        """The section where its rows are others than before."""
+        rows = self._drops.take(self._sections.get("process_counters"), self._sections.get("processes"))
+        if rows is None:
+            return {}
+        alerts = by_key("alerts", rows)
+        if alerts == self._told.get("alerts"):
+            return {}
+        self._told["alerts"] = alerts
+        return {"alerts": alerts}
 
     def _section(self, name: str, rows: Sequence[Row]) -> dict[str, Rows]:
         """The section with its rows, numbered; nothing where it stays as it was."""

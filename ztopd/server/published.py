@@ -11,7 +11,7 @@ from ztop_protocol.segment import EncodedFrame
 from ztopd.server.access import HIDEABLE, Access, View, hides_processes, visible
 from ztopd.server.latest import Latest
 
-JOINED_SECTIONS = ("processes", "process_io", "process_executables", "memory")
+JOINED_SECTIONS = ("processes", "process_io", "process_counters", "process_executables", "memory")
 """What :func:`ztop_protocol.processes.joined` joins."""
 
 

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from ztop_protocol.codec import Wire, portable
 from ztop_protocol.connection import Arguments
-from ztop_protocol.event_kinds import EventKind, ProcessEventKind
+from ztop_protocol.event_kinds import AlertKind, EventKind, ProcessEventKind
 from ztop_protocol.happenings import Before, Happening, happenings
 from ztop_protocol.series import COLUMNS, Part, rows_of, step_for
 from ztop_protocol.timeline import milliseconds
@@ -22,8 +22,12 @@ MAX_EVENTS = 1000
 ANSWER_SECONDS = 1.0
 """What takes longer is answered as far as it went."""
 
-_KINDS = {"events": frozenset(map(str, EventKind)), "process_events": frozenset(map(str, ProcessEventKind))}
-_ALL_KINDS = tuple(map(str, (*EventKind, *ProcessEventKind)))
+_KINDS = {
+    "events": frozenset(map(str, EventKind)),
+    "process_events": frozenset(map(str, ProcessEventKind)),
+    "alerts": frozenset(map(str, AlertKind)),
+}
+_ALL_KINDS = tuple(map(str, (*EventKind, *ProcessEventKind, *AlertKind)))
 _IN_FRAME_BITS = 16
 """A cursor of ``events`` is a frame's number and how many events of it were given."""
 

@@ -244,3 +244,28 @@ def test_numbers_go_on() -> None:
     for number in range(2, 20):
         machine.wall_ns += SECOND
         assert [one["number"] for one in machine.tick()["events"]] == [number]
+
+
+def test_alerts_are_told_where_there_are_counters_and_change() -> None:
+    machine = Machine([process(1)])
+    spent = instructions = 0
+
+    def tick(ipc: float) -> list[Cells] | None:
+        nonlocal spent, instructions
+        spent, instructions = spent + SECOND, instructions + round(ipc * SECOND)
+        counted = row(
+            "process_counters", 1, SECOND, owner_uid=1000, epoch_boottime_ns=5, cycles=spent, instructions=instructions
+        )
+        machine.sections["process_counters"] = section("process_counters", machine.boottime_ns + SECOND, [counted])
+        return machine.tick([process(1, cpu_time_ns=spent)]).get("alerts")
+
+    assert tick(2.0) == []
+    for _ in range(130):
+        assert tick(2.0) is None
+    tick(0.5)
+    tick(0.5)
+    began = tick(0.5)
+    assert began is not None and kinds(began) == ["ipc_drop"]
+    assert tick(0.5) is None
+    del machine.sections["process_counters"]
+    assert machine.tick([process(1)])["alerts"] == []
