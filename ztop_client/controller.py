@@ -32,6 +32,7 @@ class Controller:
 
     ``change_interval`` is given the sign of the change and answers with a sentence about what holds now.
     ``refresh`` makes the table anew: of the newest frame, or (False) of the one that is shown.
+    ``settle`` shows at once the moment that was gone to.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Controller:
         quit: Callable[[], None],
         redraw: Callable[[], None],
         refresh: Callable[[bool], None],
+        settle: Callable[[], None],
         read_threads: ThreadReader,
         ask: Callable[[Target, Part, Done], None],
         pause: Callable[[bool], None],
@@ -54,6 +56,7 @@ class Controller:
         self._screen = screen
         self._glyphs = glyphs
         self._refresh = refresh
+        self._settle = settle
         self._read_threads = read_threads
         self._ask = ask
         self._withheld_said = False
@@ -102,7 +105,7 @@ class Controller:
             Action.ENVIRONMENT: lambda: self._open_page(Chapter.ENVIRONMENT),
             Action.CANCEL: self._cancel,
             Action.REDRAW: redraw,
-            Action.REWIND: rewinding.enter,
+            Action.REWIND: self._rewind,
             **rewind_acts.acts,
             Action.JUMP: lambda: self._ask_for("Go to", rewinding.jump),
             Action.JUMP_BACK: lambda: self._ask_for("Back by", lambda text: rewinding.jump_by(text, -1)),
@@ -111,8 +114,10 @@ class Controller:
 
     def key(self, key: str) -> None:
         """A key that no dialog took."""
-        if self._screen.prompt is not None and self._prompt_key(self._screen.prompt, key):
-            return
+        if self._screen.prompt is not None:
+            self._settle()
+            if self._prompt_key(self._screen.prompt, key):
+                return
         action = action_of(key, self._rewinding.is_active)
         if action is not None:
             self.act(action)
@@ -120,6 +125,7 @@ class Controller:
     def act(self, action: Action) -> None:
         """Does what a key or a button asks for."""
         if not (self._rewinding.is_active and self._rewinding.act(action)):
+            self._settle()
             self._acts[action]()
 
     def seek(self, time_ns: int) -> None:
@@ -260,12 +266,16 @@ class Controller:
                 table=lambda: view.table,
                 read_threads=self._read_threads,
                 ask=self._ask,
+                action_of=lambda key: action_of(key, self._rewinding.is_active),
                 act=self._act_on_page,
                 closed=self._page_closed,
             )
         )
 
     def _act_on_page(self, action: Action, key: Key) -> None:
+        if self._rewinding.is_active and self._rewinding.act(action):
+            return
+        self._settle()
         if action is Action.HELP:
             self._screen.open(help_page(self._glyphs))
         else:
@@ -294,6 +304,13 @@ class Controller:
         self._mark()
         if not self._view.paused:
             self._refresh(True)
+
+    def _rewind(self) -> None:
+        """From the frame on which the screen was paused, where it was; the way back is to what is live."""
+        if self._view.paused:
+            self._view.paused = False
+            self._mark()
+        self._rewinding.enter()
 
     def _mark(self) -> None:
         title, view = self._screen.title, self._view

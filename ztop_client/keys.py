@@ -173,13 +173,18 @@ REWIND_BINDINGS: tuple[Binding, ...] = (
 
 ACTION_OF: dict[str, Action] = {key: binding.action for binding in BINDINGS for key in binding.keys}
 _REWIND_ACTION_OF: dict[str, Action] = {key: binding.action for binding in REWIND_BINDINGS for key in binding.keys}
-REWIND_ACTIONS = frozenset(_REWIND_ACTION_OF.values())
-
 
 ACTS_ON_PROCESSES = frozenset(
     {Action.SIGNAL, Action.HIGHER_PRIORITY, Action.LOWER_PRIORITY, Action.IO_PRIORITY, Action.AFFINITY}
 )
 """What is done to processes; on the page of one, to that one."""
+MOVES_IN_TIME = frozenset(
+    {
+        *(Action.FRAME_BACK, Action.FRAME_ON, Action.TEN_BACK, Action.TEN_ON, Action.EVENT_BACK, Action.EVENT_ON),
+        *(Action.MARK, Action.ZOOM_IN, Action.ZOOM_OUT, Action.CHART, Action.LIVE),
+    }
+)
+"""What keys of rewind do on the page of a process, too; all others it has for itself, or leaves alone."""
 
 
 def action_of(key: str, rewinding: bool = False) -> Action | None:

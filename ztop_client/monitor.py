@@ -15,6 +15,7 @@ import urwid
 from ztop_client.actions import Target
 from ztop_client.columns.column import process_table
 from ztop_client.controller import Controller
+from ztop_client.formats import span_text
 from ztop_client.garbage import collect_seldom
 from ztop_client.inspection import Block, Part
 from ztop_client.inspector import Done, Inspector
@@ -39,6 +40,12 @@ _LATE_FRAMES = 3
 _PATIENCE_SECONDS = 2.0
 _PAST_SECONDS = 1.0
 """How often it is looked how long ago the past is."""
+_LEAST_PAUSE_SECONDS = 0.02
+"""Moments of the past that come faster are not all shown: the last one is."""
+_MOST_BEFORE = 240
+"""So many frames before the moment shown are looked at for what is drawn of the last minutes,"""
+_AT_A_TIME = 16
+"""so many at a time: keys come first."""
 _NOW = "as it is now, not as it was then: this is read of the process, which lives still"
 INTERVALS_TICKS = (1, 2, 3, 5, 10, 15, 30, 60)
 """What + and - choose from."""
@@ -112,10 +119,18 @@ class Monitor:
         self._loop = urwid.MainLoop(
             self._screen, screen=terminal, event_loop=urwid.SelectEventLoop(), handle_mouse=True
         )
+        self._loop.event_loop.enter_idle(self._settle)
+        self._is_moment_due = False
+        self._is_lack_said = False
+        self._settled = 0.0
+        self._settle_alarm: Any = None
+        self._before: list[Pair] = []
+        self._before_alarm: Any = None
         self._inspector = Inspector(self._loop)
         self._rewinding = Rewinding(
             source.ask,
             newest=source.latest,
+            shown=lambda: self._shown,
             show=self._show_moment,
             say=self.say,
             changed=self._screen.changed,
@@ -128,6 +143,7 @@ class Monitor:
             quit=_quit,
             redraw=terminal.clear,
             refresh=self._refresh,
+            settle=self.settle,
             read_threads=self._read_threads,
             ask=self._ask,
             pause=self._source.set_paused,
@@ -172,9 +188,50 @@ class Monitor:
             self._retable()
 
     def _show_moment(self) -> None:
-        """Another moment: of the past, or live again."""
-        self._show()
-        self._follow_source()
+        """Another moment, of the past or live again, is to be shown once all keys that have come were heard."""
+        self._is_moment_due = True
+        self._screen.changed()
+
+    def settle(self) -> None:
+        """What was gone to is on the screen now: whatever acts on what is shown acts on that."""
+        if self._is_moment_due:
+            self._is_moment_due = False
+            self._settled = time.monotonic()
+            self._show()
+            self._follow_source()
+            self._before = self._rewinding.pairs_before(_MOST_BEFORE)
+            if self._before and self._before_alarm is None:
+                self._before_alarm = self._loop.set_alarm_in(_LEAST_PAUSE_SECONDS, self._remember_some)
+            if not self._rewinding.is_active:
+                self._is_lack_said = False
+            elif not self._is_lack_said and self._rewinding.pair is not None:
+                self._is_lack_said = True
+                self._say_what_lacks()
+
+    def _settle(self) -> None:
+        """Before it is drawn, but not all too often."""
+        if not self._is_moment_due or self._settle_alarm is not None:
+            return
+        left = self._settled + _LEAST_PAUSE_SECONDS - time.monotonic()
+        if left > 0:
+            self._settle_alarm = self._loop.set_alarm_in(left, self._settle_late)
+        else:
+            self.settle()
+
+    def _settle_late(self, _loop: object, _data: object) -> None:
+        self._settle_alarm = None
+        self.settle()
+
+    def _remember_some(self, _loop: object, _data: object) -> None:
+        """What is drawn of the last minutes, from frames that nobody looked at."""
+        self._before_alarm = None
+        for pair in self._before[:_AT_A_TIME]:
+            self._screen.remember(pair.previous, pair.current)
+        del self._before[:_AT_A_TIME]
+        if self._before:
+            self._before_alarm = self._loop.set_alarm_in(0, self._remember_some)
+        else:
+            self._screen.remembered()
 
     def _refresh(self, newest: bool) -> None:
         """The table once more: of the newest frame, or of the one that is shown, with the sections it needs now."""
@@ -264,7 +321,13 @@ class Monitor:
         recorded = self._source.status().past
         if not self._rewinding.is_active:
             return recorded
-        return self._rewinding.title() if recorded is None else "recorded"
+        ago_ns = self._rewinding.ago_ns()
+        if ago_ns is None:
+            return "going back"
+        waiting = " …" if self._rewinding.is_waiting else ""
+        return (
+            f"REWOUND {span_text(ago_ns)}{waiting}" if recorded is None else f"recorded -{span_text(ago_ns)}{waiting}"
+        )
 
     def _recording(self) -> str | None:
         """For the title; what is new about it is said."""
@@ -279,7 +342,7 @@ class Monitor:
     def _lost(self) -> str | None:
         """Why no frames come, and for how long; None while they do."""
         status, now = self._source.status(), time.monotonic()
-        if self._past() is not None:
+        if status.past is not None:
             return None
         if not status.live:
             reason = f": {status.reason}" if status.reason else ""

@@ -1,6 +1,7 @@
 """The page of a process: what it says, in exact cells, and what it asks for."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 import urwid
@@ -22,7 +23,7 @@ from ztop_client.actions import Target, target
 from ztop_client.columns.column import ProcessTable, process_table
 from ztop_client.glyphs import ASCII, UNICODE, Glyphs
 from ztop_client.inspection import Block, Part
-from ztop_client.keys import Action
+from ztop_client.keys import Action, action_of
 from ztop_client.process_page import ThreadsRead, overview, threads
 from ztop_client.sources.source import RequestFailed
 from ztop_client.widgets.process_page import Chapter, ProcessPage
@@ -105,6 +106,7 @@ class Page:
         self.asked: list[tuple[Part, Callable[[Sequence[Block]], None]]] = []
         self.acts: list[tuple[Action, Key]] = []
         self.closed = 0
+        self.rewinding = False
         self.failure: RequestFailed | None = None
         self.page = ProcessPage(
             target(table.frame, key),
@@ -113,6 +115,7 @@ class Page:
             table=lambda: self.table,
             read_threads=self.read_threads,
             ask=self.ask,
+            action_of=lambda key: action_of(key, self.rewinding),
             act=lambda action, key: self.acts.append((action, key)),
             closed=self.close,
         )
@@ -187,6 +190,32 @@ class TestPage:
         text = page.text()
         assert "HAS ENDED" in text
         assert "/usr/bin/editor notes" in text
+
+    def test_says_where_it_is_in_the_life_of_its_process(self) -> None:
+        page = Page(tables(*FAMILY))
+        page.text()
+        before = replace(frame(1, FAMILY[:1], host=here()), boottime_ns=2 * SECOND)
+        for shown, said in (
+            (before, "NOT STARTED YET"),
+            (frame(4, FAMILY, host=here()), ""),
+            (frame(5, FAMILY[:1], host=here()), "HAS ENDED"),
+            (frame(6, FAMILY, host=here(), boot_id="another"), "OF ANOTHER BOOT"),
+        ):
+            page.table = process_table(None, shown)
+            title = page.text().splitlines()[0]
+            assert [word for word in ("NOT STARTED YET", "HAS ENDED", "OF ANOTHER BOOT") if word in title] == (
+                [said] if said else []
+            )
+            assert "/usr/bin/editor notes" in page.text()
+
+    def test_in_the_past_the_keys_of_time_are_no_acts_on_processes(self) -> None:
+        page = Page(tables(*FAMILY))
+        page.rewinding = True
+        for key in ("[", "]", ",", ".", "T", "t", "m", "+", "-", "v", "Z", "d", "x", "b", "S"):
+            assert page.page.key(key)
+        names = ["EVENT_BACK", "EVENT_ON", "TEN_BACK", "TEN_ON", "FRAME_BACK", "FRAME_ON"]
+        names += ["MARK", "ZOOM_IN", "ZOOM_OUT", "CHART", "LIVE"]
+        assert [action.name for action, _ in page.acts] == names
 
     @pytest.mark.parametrize("failure", [RequestFailed("the daemon went away")])
     def test_threads_that_cannot_be_read_are_said(self, failure: RequestFailed) -> None:

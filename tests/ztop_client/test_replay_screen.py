@@ -124,7 +124,7 @@ def test_it_begins_where_it_is_asked_to_and_stays_on_its_last_frame(recording: s
 def test_one_moment_of_a_recording(recording: str, start: Start) -> None:
     driver = start("--replay", recording, "--at", "-20s")
     driver.wait(lambda: first_pid(driver) == "149")
-    assert re.search(r"replay incident\.ztop .* recorded +2023-11-1\d", title(driver))
+    assert re.search(r"replay incident\.ztop .* recorded -20s +2023-11-1\d", title(driver))
     shown = clock(driver)
     assert shown == moment_text(1_700_000_020 * SECOND)
     time.sleep(1.2)

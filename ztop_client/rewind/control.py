@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ztop_client.formats import span_text
 from ztop_client.keys import Action
 from ztop_client.moments import moment_text, parse_moment
 from ztop_client.rewind.overview import Happening, Overview
 from ztop_client.rewind.walk import Ask, Walk
-from ztop_client.sources.source import Pair
+from ztop_client.sources.source import Pair, RequestFailed
 from ztop_client.widgets.timeline import Timeline
 from ztop_protocol.query import duration_ns
 
@@ -43,27 +42,30 @@ class Rewinding:
         ask: Ask,
         *,
         newest: Callable[[], Pair | None],
+        shown: Callable[[], Pair | None],
         show: Callable[[], None],
         say: Callable[[str | None], None],
         changed: Callable[[], None],
         hold: Callable[[bool], None],
     ) -> None:
-        """``newest``: what is live. ``show``: another frame is to be shown, of the past or (again) live.
+        """``newest``: what is live. ``shown``: what is on the screen, where one begins.
 
+        ``show``: another frame is to be shown, of the past or (again) live.
         ``hold``: whether a recording that is played stands still.
         """
         self._newest = newest
+        self._shown = shown
         self._show = show
         self._say = say
         self._changed = changed
         self._hold = hold
-        self._walk = Walk(ask, self._moved, self._failed, self.leave)
+        self._walk = Walk(ask, self._moved, self._failed, self._ended)
         self._overview = Overview(ask, changed)
         self._is_active = False
         self._then: Callable[[], object] | None = None
+        self._acts_done = 0
+        self._newest_seq = -1
         self.mark: Mark | None = None
-        self.happening: Happening | None = None
-        """What happened at the frame that is shown."""
         self._acts: dict[Action, Callable[[], None]] = {
             Action.FRAME_BACK: lambda: self._walk.step(-1),
             Action.FRAME_ON: lambda: self._walk.step(1),
@@ -75,8 +77,8 @@ class Rewinding:
             Action.LIVE: self.leave,
             Action.EVENT_BACK: lambda: self._to_event(-1),
             Action.EVENT_ON: lambda: self._to_event(1),
-            Action.ZOOM_IN: lambda: self._overview.zoom(1),
-            Action.ZOOM_OUT: lambda: self._overview.zoom(-1),
+            Action.ZOOM_IN: lambda: self._say(self._overview.zoom(1)),
+            Action.ZOOM_OUT: lambda: self._say(self._overview.zoom(-1)),
             Action.CHART: self._next_chart,
             Action.MARK: self._toggle_mark,
         }
@@ -92,27 +94,28 @@ class Rewinding:
         return self._walk.pair if self._is_active else None
 
     def enter(self, at_ns: int | None = None) -> None:
-        """From what is live into the past: to that very frame, or to a wall time."""
-        newest = self._newest()
-        if newest is None and at_ns is None:
+        """From what is on the screen into the past: to that very frame, or to a wall time."""
+        here, newest = self._shown(), self._newest()
+        if at_ns is None and here is None:
             self._say("There is no frame yet.")
             return
         self._is_active = True
         self._hold(True)
-        if newest is not None:
-            self._look(newest)
+        if here is not None and newest is not None:
+            self._overview.look(here.current.time_ns, newest.current.time_ns)
+        self._overview.learn()
         if at_ns is not None:
             self._walk.to_time(at_ns)
-        elif newest is not None:
-            self._walk.to_seq(newest.current.seq)
+        elif here is not None:
+            self._walk.to_seq(here.current.seq)
         self._changed()
 
     def leave(self) -> None:
         """Back to what is live."""
         if self._is_active:
             self._is_active = False
-            self.happening = None
-            self._walk.pair = None
+            self._then = None
+            self._walk.stop()
             self._hold(False)
             self._show()
 
@@ -121,6 +124,7 @@ class Rewinding:
         act = self._acts.get(action)
         if act is None:
             return False
+        self._acts_done += 1
         act()
         self._changed()
         return True
@@ -128,16 +132,30 @@ class Rewinding:
     def arrived(self) -> None:
         """A live frame came: how long ago the moment shown was has changed."""
         newest = self._newest()
-        if self._is_active and newest is not None:
+        if newest is None:
+            return
+        if newest.current.seq < self._newest_seq:
+            # a daemon without a store that was started anew
+            self._walk.forget()
+            self._overview.forget()
+            self.mark = None
+        self._newest_seq = newest.current.seq
+        if self._is_active:
             self._look(newest)
 
-    def title(self) -> str:
-        """``rewound 2m30s``, for the title line."""
-        pair, newest = self._walk.pair, self._newest()
-        if pair is None or newest is None:
-            return "going back"
-        waiting = " …" if self._walk.is_waiting else ""
-        return f"REWOUND {span_text(max(newest.current.time_ns - pair.current.time_ns, 0))}{waiting}"
+    def ago_ns(self) -> int | None:
+        """How long before the last frame that there is the moment shown was; None while it is on its way."""
+        pair = self._walk.pair
+        return None if pair is None else max(self._overview.newest_ns - pair.current.time_ns, 0)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether another moment is on its way."""
+        return self._walk.is_waiting
+
+    def pairs_before(self, count: int) -> list[Pair]:
+        """What is at hand of the time up to the moment shown, at most so many pairs; the last first."""
+        return self._walk.pairs_before(count)
 
     def timeline(self, points: int) -> Timeline:
         """The strip."""
@@ -154,11 +172,8 @@ class Rewinding:
 
     def jump(self, text: str) -> str | None:
         """To a time as people write it; what is wrong with it otherwise."""
-        newest = self._newest()
-        if newest is None:
-            return "there is no frame yet"
         try:
-            time_ns = parse_moment(text, newest.current.time_ns)
+            time_ns = parse_moment(text, self._overview.newest_ns)
         except ValueError as error:
             return str(error)
         self._walk.to_time(time_ns)
@@ -194,8 +209,18 @@ class Rewinding:
         here_ns = pair.current.time_ns
         return self.span() or Span(max(here_ns - SAVED_NS, 0), here_ns + SAVED_NS)
 
+    def _ended(self) -> None:
+        """Beyond what is live there is nothing; a recording has more than what was played of it."""
+        pair, newest = self._walk.pair, self._newest()
+        if pair is not None and newest is not None and pair.current.seq > newest.current.seq:
+            self._say("That is the last frame.")
+            self._changed()
+        else:
+            self.leave()
+
     def _failed(self, sentence: str) -> None:
         """Said; where nothing of the past was shown yet, live it is."""
+        self._then = None
         if self._walk.pair is None:
             self.leave()
         self._say(sentence)
@@ -205,8 +230,6 @@ class Rewinding:
         newest = self._newest()
         if newest is not None:
             self._look(newest)
-        pair = self._walk.pair
-        self.happening = None if pair is None else self._overview.here(pair.current.seq)
         self._show()
         then, self._then = self._then, None
         if then is not None:
@@ -217,19 +240,24 @@ class Rewinding:
         self._overview.look(shown.current.time_ns, max(newest.current.time_ns, shown.current.time_ns))
 
     def _to_event(self, direction: int) -> None:
-        pair = self._walk.pair
-        if pair is None:
+        seq, done = self._walk.target_seq, self._acts_done
+        if seq is None:
             return
 
-        def found(happening: Happening | None) -> None:
+        def found(happening: Happening | RequestFailed | None) -> None:
+            if not self._is_active or done != self._acts_done:
+                # meanwhile something else was wanted
+                return
             if happening is None:
                 self._say(f"No event is remembered {'before' if direction < 0 else 'after'} this moment.")
+            elif isinstance(happening, RequestFailed):
+                self._say(str(happening))
             else:
                 self._walk.to_seq(happening.seq)
                 self._say(f"{moment_text(happening.time_ns)}: {happening.sentence}")
             self._changed()
 
-        self._overview.find_event(pair.current.seq, direction, found)
+        self._overview.find_event(seq, direction, found)
 
     def _next_chart(self) -> None:
         self._say(f"The strip shows {self._overview.next_chart()}.")

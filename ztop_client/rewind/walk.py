@@ -75,9 +75,26 @@ class Walk:
         """Whether the frame that was asked for last is still to come."""
         return self._wanted is not None
 
+    def stop(self) -> None:
+        """Looks at nothing any more; what is still to come moves nobody."""
+        self.pair = self._wanted = None
+        for segment in self._segments:
+            segment.forget()
+
+    def forget(self) -> None:
+        """Drops what was fetched: its numbers are now those of other frames."""
+        self._segments.clear()
+        self._before_of.clear()
+
+    def pairs_before(self, count: int) -> list[Pair]:
+        """What is decoded of the frame that is looked at and those before it, at most so many; the last first."""
+        if self.pair is None or not self._segments:
+            return []
+        return self._segments[-1].decoded_up_to(self.pair.current.seq, count)
+
     def step(self, frames: int) -> None:
         """So many frames on, or back; steps that are taken while one waits add up."""
-        seq = self._target_seq()
+        seq = self.target_seq
         if seq is not None and frames:
             self._go(_Where.before(seq + frames + 1) if frames < 0 else _Where.after(seq + frames - 1))
 
@@ -104,7 +121,8 @@ class Walk:
         """To the last one."""
         self._go(_Where.at(_END_OF_TIME_NS), refetch=True)
 
-    def _target_seq(self) -> int | None:
+    @property
+    def target_seq(self) -> int | None:
         """The number of the frame that is on its way, as far as it is known, else of the one that is looked at."""
         wanted = self._wanted
         if wanted is not None and wanted.argument != "time_ns":
@@ -171,6 +189,8 @@ class Walk:
                 self._go(self._wanted)
                 return
             found = answer if isinstance(answer, RequestFailed) else self._take(answer)
+            if not isinstance(found, RequestFailed) and self._is_of_another_count(where, *found):
+                found = RequestFailed("ztopd was started anew and does not remember the time before")
             if isinstance(found, RequestFailed):
                 self._wanted = None
                 if where.argument == "after_seq" and self.pair is not None:
@@ -183,6 +203,13 @@ class Walk:
                 self._arrive(*found)
 
         self._ask("segment", {where.argument: where.value}, answered)
+
+    def _is_of_another_count(self, where: _Where, segment: SegmentPairs, index: int) -> bool:
+        """Whether a frame of a lower number came after the one that is looked at: its daemon counts from 1 again."""
+        here, stamp = None if self.pair is None else self.pair.current, segment.stamps[index]
+        if here is None or where.argument != "before_seq" or segment.boot_id != here.boot_id:
+            return False
+        return stamp.seq < here.seq and stamp.boottime_ns > here.boottime_ns
 
     def _take(self, answer: Wire) -> tuple[SegmentPairs, int] | RequestFailed:
         """Keeps a segment that came; the frame that was asked for."""
@@ -233,13 +260,15 @@ class Walk:
 
         def answered(answer: Wire | RequestFailed) -> None:
             self._is_asked = False
+            if self._wanted is None:
+                return
             found = answer if isinstance(answer, RequestFailed) else self._take(answer)
             last_seq = None if isinstance(found, RequestFailed) else found[0].last.seq
             # one that overlaps cannot be followed
             self._before_of[segment.first.seq] = (
                 last_seq if last_seq is not None and last_seq < segment.first.seq else None
             )
-            if self._wanted is not None and self._wanted != wanted:
+            if self._wanted != wanted:
                 self._go(self._wanted)
             else:
                 self._arrive(segment, index)

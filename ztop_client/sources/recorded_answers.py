@@ -39,6 +39,11 @@ def answer(timeline: Recorded, method: str, arguments: Arguments) -> Wire | Requ
                 return _series(timeline, arguments)
             case "events":
                 return _events(timeline, arguments)
+            case "status":
+                oldest_ns = min(piece.first.time_ns for piece in timeline)
+                return {"ring_oldest_time_ns": oldest_ns, "store_oldest_time_ns": None}
+            case "ping":
+                return _ping(timeline)
             case _:
                 return RequestFailed("a recording does not answer that")
     except (Malformed, sqlite3.Error) as error:
@@ -47,6 +52,12 @@ def answer(timeline: Recorded, method: str, arguments: Arguments) -> Wire | Requ
 
 def _sealed(piece: StoredSegment | Segment) -> SealedSegment:
     return piece.sealed()
+
+
+def _ping(timeline: Recorded) -> Wire:
+    last = timeline.last()
+    assert last is not None, "there is no recording without a frame"
+    return {"seq": last.stamp.seq, "time_ns": last.stamp.time_ns}
 
 
 def _segment(timeline: Recorded, arguments: Arguments) -> Wire | RequestFailed:

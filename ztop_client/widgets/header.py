@@ -52,11 +52,11 @@ def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs, ta
     state: list[Piece] = [("title_paused", f" {mark} ") for mark in title.marks]
     if title.recording is not None:
         state.append(("title_lost", f" {title.recording} "))
+    if title.past is not None:
+        state.append(("title_paused", f" {title.past} "))
     if title.lost is not None:
         state.append(("title_lost", f" {title.lost} "))
-    elif title.past is not None:
-        state.append(("title_paused", f" {title.past} "))
-    else:
+    elif title.past is None:
         state.append(("title_live", f" {glyphs.live} live "))
     separator = f" {glyphs.separator} "
     host: list[Piece] = []

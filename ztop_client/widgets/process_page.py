@@ -7,7 +7,7 @@ from ztop_client.actions import Target
 from ztop_client.columns.column import ProcessTable
 from ztop_client.glyphs import Glyphs
 from ztop_client.inspection import Block, Part
-from ztop_client.keys import ACTS_ON_PROCESSES, Action, action_of
+from ztop_client.keys import ACTS_ON_PROCESSES, MOVES_IN_TIME, Action
 from ztop_client.process_page import ThreadReader, overview, threads
 from ztop_client.widgets.canvas import Line, Piece, cells, slice_cells
 from ztop_client.widgets.dialogs import framed
@@ -32,6 +32,7 @@ _PARTS = {
     Chapter.MEMORY: Part.MEMORY,
     Chapter.LIMITS: Part.LIMITS,
 }
+_ACTIONS = ACTS_ON_PROCESSES | MOVES_IN_TIME | {Action.HELP}
 _READING = (Block("", reason="reading…"),)
 _WIDEST_LABEL = 28
 
@@ -48,6 +49,7 @@ class ProcessPage:
         table: Callable[[], ProcessTable | None],
         read_threads: ThreadReader,
         ask: Callable[[Target, Part, Callable[[Sequence[Block]], None]], None],
+        action_of: Callable[[str], Action | None],
         act: Callable[[Action, Key], None],
         closed: Callable[[], None],
     ) -> None:
@@ -56,6 +58,7 @@ class ProcessPage:
         self._table = table
         self._read_threads = read_threads
         self._ask = ask
+        self._action_of = action_of
         self._act = act
         self._closed = closed
         self._chapter = chapter
@@ -63,7 +66,8 @@ class ProcessPage:
         self._page = 1
         self._rows = 0
         self._facts: list[Block] = []
-        self._ended = False
+        self._absent: str | None = None
+        """Why the frame does not have it."""
         self._thread_frames: tuple[Frame | None, Frame] | None = None
         self._threads: Sequence[Block] = _READING
         self._threads_asked = False
@@ -83,9 +87,9 @@ class ProcessPage:
         below = self._rows - self._top - self._page
         more = f", {below} more below" if below > 0 else ""
         foot = f"Tab, 1-{len(CHAPTERS)}: turn  arrows: scroll{more}  k: signal  Esc: back"
-        ended = ": HAS ENDED" if self._ended else ""
+        absent = "" if self._absent is None else f": {self._absent}"
         return framed(
-            f"{self._target}{ended}",
+            f"{self._target}{absent}",
             shown[: max(height - 2, 1)],
             inner,
             glyphs,
@@ -118,11 +122,18 @@ class ProcessPage:
         if table is None or table.frame.seq == self._seq:
             return
         self._seq = table.frame.seq
-        self._ended = self._key not in table.processes
-        if not self._ended:
+        self._absent = self._why_absent(table)
+        if self._absent is None:
             self._facts = overview(table, self._key)
             if self._chapter is Chapter.THREADS:
                 self._renew_threads()
+
+    def _why_absent(self, table: ProcessTable) -> str | None:
+        if table.frame.boot_id != self._target.boot_id:
+            return "OF ANOTHER BOOT"
+        if self._key in table.processes:
+            return None
+        return "NOT STARTED YET" if table.frame.boottime_ns < self._target.start_boottime_ns else "HAS ENDED"
 
     def _renew_threads(self) -> None:
         if not self._threads_asked:
@@ -142,7 +153,7 @@ class ProcessPage:
 
     def _turn_to(self, chapter: Chapter) -> None:
         self._chapter, self._top = chapter, 0
-        if chapter is Chapter.THREADS and not self._ended:
+        if chapter is Chapter.THREADS and self._absent is None:
             self._renew_threads()
         elif (part := _PARTS.get(chapter)) is not None:
             self._ask(self._target, part, lambda blocks: self._found.update({chapter: blocks}))
@@ -165,7 +176,7 @@ class ProcessPage:
         elif key in ("esc", "q", "f10", "enter", "backspace"):
             self._closed()
             return False
-        elif (action := action_of(key)) in (*ACTS_ON_PROCESSES, Action.HELP) and action is not None:
+        elif (action := self._action_of(key)) is not None and action in _ACTIONS:
             self._act(action, self._key)
         return True
 

@@ -89,6 +89,11 @@ class Screen(urwid.Widget):
         """A frame that is not shown, for what is drawn of the last minutes."""
         self._meters.remember(previous, current)
 
+    def remembered(self) -> None:
+        """What is drawn of the last minutes is to be drawn again."""
+        self._header = None
+        self.changed()
+
     def changed(self) -> None:
         """Something is to be drawn again."""
         self._invalidate()
@@ -117,7 +122,9 @@ class Screen(urwid.Widget):
             lines.append(title_line(self._frame, self.title, width, self._glyphs, tabs))
         lines += [*meters, *table, *strip, *foot]
         if self._dialogs:
-            self._draw_dialog(lines, width, height - len(foot))
+            # under a page that is as large as the screen the moment would not be seen
+            room = height - len(foot) - len(strip)
+            self._draw_dialog(lines, width, room if room >= _LEAST_HEIGHT else height - len(foot))
         return LinesCanvas(lines[:height], width)
 
     def _meter_lines(self, width: int, height: int) -> list[Line]:
@@ -223,5 +230,5 @@ class Screen(urwid.Widget):
         return button_at(x, size[0], self._glyphs, self.timeline is not None)
 
     def _seek(self, handler: Handler, x: int, width: int) -> None:
-        if self._strip is not None and (time_ns := time_at(self._strip[2], x, width)) is not None:
-            handler.seek(time_ns)
+        if self._strip is not None:
+            handler.seek(time_at(self._strip[2], x, width))

@@ -70,11 +70,10 @@ def timeline_lines(timeline: Timeline, width: int, height: int, glyphs: Glyphs) 
     return [draw(line, width, glyphs, "text") for line in lines]
 
 
-def time_at(timeline: Timeline, x: int, width: int) -> int | None:
-    """The wall time of the cell ``x`` of a strip so wide; None beside the curve."""
+def time_at(timeline: Timeline, x: int, width: int) -> int:
+    """The wall time of the cell ``x`` of a strip so wide; beside the curve, that of its end."""
     room = width - _LEFT - _RIGHT
-    if not 0 <= x - _LEFT < room:
-        return None
+    x = max(_LEFT, min(x, _LEFT + room - 1))
     span_ns = timeline.end_ns - timeline.start_ns
     return timeline.start_ns + (2 * (x - _LEFT) + 1) * span_ns // (2 * room)
 
