@@ -35,7 +35,7 @@ class Counted:
         self.row: Row | None = None
         self.cpu_time_ns = cpu_time_ns(process)
         self.ran_boottime_ns = 0
-        self.ran_tick = 0
+        self.ran_tick = -1
         self.begin(countable)
 
     def begin(self, countable: Countable) -> None:

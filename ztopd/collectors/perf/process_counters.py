@@ -44,7 +44,7 @@ MISSED_NS = 500_000_000
 _MISSED_SHARE = 0.8
 """Of so much CPU time, so much has to be in the time enabled: else threads are not counted, and all is done anew."""
 REATTACH_NS = 30_000_000_000
-"""But not sooner than this, if anything is counted."""
+"""But not sooner than this."""
 
 
 class Scan(Protocol):
@@ -231,7 +231,7 @@ class ProcessCounters:
         if attached.is_complete:
             if used < MISSED_NS:
                 return
-            if not grown or (grown < used * _MISSED_SHARE and now - counted.attached_boottime_ns > REATTACH_NS):
+            if grown < used * _MISSED_SHARE and now - counted.attached_boottime_ns > REATTACH_NS:
                 self._detach(counted)
         counted.missed_cpu_ns, counted.missed_enabled_ns = counted.cpu_time_ns, enabled_ns
 
