@@ -190,7 +190,7 @@ class RecordingReader:
 
     def _open(self) -> None:
         try:
-            self._use(connect_to_read(f"file:{quote(os.fsencode(self.path))}?mode=ro", self.path))
+            self._use(connect_to_read(_uri_to_read(self.path), self.path))
             self.refresh()
         except sqlite3.Error as error:
             self._forget()
@@ -310,6 +310,16 @@ class RecordingReader:
 
 
 _INDEX = "id, head"
+
+
+def _uri_to_read(path: str) -> str:
+    try:
+        has_log = os.path.getsize(f"{path}-wal") > 0
+    except OSError:
+        has_log = False
+    # a store's file: SQLite would make files beside it to share it with a writer, of which there can be none there
+    is_still = not has_log and not os.access(os.path.dirname(path) or ".", os.W_OK)
+    return f"file:{quote(os.fsencode(path))}?mode=ro{'&immutable=1' if is_still else ''}"
 
 
 def connect_to_read(uri: str, path: str, *, damaged: bool = False) -> sqlite3.Connection:

@@ -224,7 +224,7 @@ def open_to_read(directory: str) -> StoreFile:
 
 
 def _readable(path: str, more: str = "") -> sqlite3.Connection:
-    return connect_to_read(f"file:{quote(path)}?mode=ro{more}", path)
+    return connect_to_read(f"file:{quote(os.fsencode(path))}?mode=ro{more}", path)
 
 
 def set_aside(directory: str, interval_ns: int, size_bytes: int) -> StoreFile:

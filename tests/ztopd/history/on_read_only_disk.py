@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from tests.ztopd.history.storing import Keeping, Sampler
+from ztop_protocol.recording_reader import RecordingReader
 from ztopd.history.state import StoreState
 
 
@@ -15,6 +16,10 @@ def main() -> None:
     assert keeping.store.seq_offset == 700
     keeping.take(Sampler(), 5)
     keeping.close()
+    # so it can be replayed
+    reader = RecordingReader(str(keeping.path))
+    assert (len(reader.timeline), reader.notes) == (3, [])
+    reader.close()
     print("done")
 
 

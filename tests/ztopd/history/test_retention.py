@@ -254,6 +254,8 @@ def test_what_is_being_read_is_there_for_a_while(tmp_path: Path, monkeypatch: py
     shelf.close()
     # whoever ended before it was deleted leaves both: the thinned one counts, the other goes
     ids = len(stored_ids(tmp_path))
+    seqs = [one.seq for one in stored(tmp_path / "store" / "timeline.ztop")]
+    assert seqs == sorted(set(seqs))
     again = Shelf(tmp_path / "store", Limits(FOR_EVER, 100 * MEBIBYTE))
     assert (thinned := sum(again.levels())) > 0
     again.work()

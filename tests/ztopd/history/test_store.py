@@ -1,12 +1,10 @@
 """The store from opening to closing, and what it does where the directory or the file is not as it should be."""
 
 import os
-import random
 import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,32 +13,10 @@ import ztopd.history.keeper
 from tests.end_to_end.real_daemon import needs_root
 from tests.ztop_client.fake_source import SECOND
 from tests.ztopd.history.storing import Keeping, Sampler, stored
-from ztop_protocol.recording import RecordingWriter
-from ztop_protocol.recording_format import FORMAT_VERSION
 from ztopd.history.inbox import Inbox
 from ztopd.history.state import StoreState, problem_of
 
 FIRST_NUMBER_UNKNOWN = 10_000_000_000
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return tmp_path / "store"
-
-
-@pytest.fixture
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What failed is tried again at once."""
-    monkeypatch.setattr(ztopd.history.keeper, "RETRY_SECONDS", 0.05)
-
-
-@pytest.fixture
-def filled(directory: Path) -> Path:
-    """The file of a store with 700 frames in three segments."""
-    keeping = Keeping(directory, "before")
-    keeping.take(Sampler(), 700)
-    keeping.close()
-    return keeping.path
 
 
 class TestWhatIsKept:
@@ -278,167 +254,3 @@ class TestPlace:
         keeping.take(Sampler(), 10)
         keeping.close()
         assert len(stored(filled)) == 710
-
-
-class TestFile:
-    def test_a_newer_one_is_left_alone(self, filled: Path) -> None:
-        connection = sqlite3.connect(filled)
-        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION + 1}")
-        connection.close()
-        before = filled.read_bytes()
-        keeping, sampler = Keeping(filled.parent), Sampler()
-        keeping.take(sampler, 5)
-        keeping.close()
-        assert keeping.states == [StoreState.NEWER]
-        assert filled.read_bytes() == before
-        assert not list(filled.parent.glob("*.damaged*"))
-
-    def set_aside(self, filled: Path, at_least: int) -> None:
-        """The damaged file lies there as it was, the new one has what was intact and goes on."""
-        damaged = filled.read_bytes()
-        keeping, sampler = Keeping(filled.parent, "after"), Sampler("after", 10**6 * SECOND)
-        assert keeping.states == [StoreState.DAMAGED]
-        assert (filled.parent / "timeline.ztop.damaged-1").read_bytes() == damaged
-        saved = keeping.remembered()
-        assert len(saved) >= at_least
-        assert all(frame == Sampler().make(frame.seq) for frame in saved)
-        assert keeping.store.seq_offset == (saved[-1].seq if saved else 0)
-        keeping.take(sampler, 10)
-        keeping.close()
-        assert len(stored(filled)) == len(saved) + 10
-        again = Keeping(filled.parent, "later")
-        assert again.states == [StoreState.OK]
-        again.close()
-
-    def test_another_kind(self, filled: Path) -> None:
-        filled.write_text("something else\n" * 1000)
-        self.set_aside(filled, 0)
-
-    def test_another_database(self, filled: Path) -> None:
-        connection = sqlite3.connect(filled)
-        connection.execute("PRAGMA application_id = 5")
-        connection.close()
-        self.set_aside(filled, 0)
-
-    def test_broken_at_the_root(self, filled: Path) -> None:
-        whole = bytearray(filled.read_bytes())
-        # the pages of the tables segments and tracks begin there
-        for start in (2 * 4096, 3 * 4096):
-            whole[start : start + 8] = b"\xff" * 8
-        filled.write_bytes(whole)
-        self.set_aside(filled, 0)
-
-    def test_cut(self, filled: Path) -> None:
-        os.truncate(filled, filled.stat().st_size // 2 // 4096 * 4096)
-        self.set_aside(filled, 0)
-
-    def test_a_second_one_has_another_name(self, filled: Path) -> None:
-        for number in (1, 2):
-            filled.write_text("no database")
-            keeping = Keeping(filled.parent, f"run {number}")
-            keeping.close()
-            assert (filled.parent / f"timeline.ztop.damaged-{number}").read_text() == "no database"
-
-    def test_flipped_bits(self, filled: Path) -> None:
-        """Never a wrong frame, never a store that does not go on."""
-        whole = filled.read_bytes()
-        chosen = random.Random(5)
-        kept = []
-        for number in range(20):
-            damaged = bytearray(whole)
-            for _ in range(chosen.choice((1, 10))):
-                damaged[chosen.randrange(100, len(damaged))] ^= 1 << chosen.randrange(8)
-            filled.write_bytes(damaged)
-            keeping = Keeping(filled.parent, f"run {number}")
-            assert keeping.states[0] in (StoreState.OK, StoreState.DAMAGED)
-            keeping.take(Sampler("after", 10**6 * SECOND), 3)
-            keeping.close()
-            frames = stored(filled)
-            assert all(frame == Sampler().make(frame.seq) for frame in frames if frame.boot_id != "after")
-            assert len([frame for frame in frames if frame.boot_id == "after"]) == 3
-            kept.append(len(frames))
-        assert max(kept) == 703
-
-    def test_damaged_while_it_is_written(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        keeping, sampler = Keeping(directory), Sampler()
-        keeping.take(sampler, 350)
-        keeping.until(lambda: len(keeping.store.timeline) == 1, "a segment is complete")
-        flush = RecordingWriter.flush
-        broken = iter([True])
-
-        def fails_once(writer: RecordingWriter) -> None:
-            if next(broken, False):
-                raise sqlite3.DatabaseError("database disk image is malformed")
-            flush(writer)
-
-        monkeypatch.setattr(RecordingWriter, "flush", fails_once)
-        keeping.until_state(StoreState.DAMAGED)
-        keeping.take(sampler, 50)
-        keeping.close()
-        assert (directory / "timeline.ztop.damaged-1").exists()
-        assert {frame.seq: frame for frame in keeping.written()}.items() <= keeping.given.items()
-        assert {*range(1, 301), *range(352, 401)} <= {frame.seq for frame in keeping.written()}
-
-    @pytest.mark.parametrize(
-        ("error", "state"),
-        [
-            (OSError(28, "No space left on device"), StoreState.FULL),
-            (OSError(30, "Read-only file system"), StoreState.READ_ONLY),
-            (OSError(5, "Input/output error"), StoreState.FAILED),
-            (sqlite3.OperationalError("database is locked"), StoreState.FAILED),
-        ],
-    )
-    def test_an_error_while_it_is_written(
-        self, directory: Path, soon: None, monkeypatch: pytest.MonkeyPatch, error: Exception, state: StoreState
-    ) -> None:
-        keeping, sampler = Keeping(directory), Sampler()
-        keeping.take(sampler, 20)
-        keeping.until_written(20)
-        with monkeypatch.context() as broken:
-
-            def fails(*_: object) -> None:
-                raise error
-
-            broken.setattr(RecordingWriter, "flush", fails)
-            broken.setattr(RecordingWriter, "__init__", fails)
-            keeping.take(sampler, 1)
-            keeping.until_state(state)
-            keeping.take(sampler, 5)
-        keeping.until_state(StoreState.OK)
-        keeping.take(sampler, 5)
-        keeping.close()
-        # before and after; no keyframe was needed to go on
-        assert {*range(1, 21), *range(27, 32)} <= {frame.seq for frame in keeping.written()}
-        assert {frame.seq: frame for frame in keeping.written()}.items() <= keeping.given.items()
-
-
-def killed(directory: Path, times: int, longest_s: float) -> Iterator[float]:
-    """Kills a program that stores frames, at random moments; gives how long before that the first lost one was made."""
-    import time
-
-    chosen = random.Random(3)
-    for number in range(times):
-        command = [sys.executable, "-m", "tests.ztopd.history.storing", str(directory), f"run {number}", "0.02"]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        said = [child.stdout.readline()]
-        time.sleep(chosen.uniform(0.0, longest_s))
-        child.kill()
-        at = time.monotonic()
-        said += child.stdout.readlines()
-        child.stdout.close()
-        child.wait()
-        made_at = {int(seq): float(moment) for seq, moment in (line.split() for line in said if line.endswith("\n"))}
-        kept = {frame.seq: frame for frame in stored(directory / "timeline.ztop")}
-        assert min(made_at) == max((seq for seq in kept if seq < min(made_at)), default=0) + 1
-        yield at - min((moment for seq, moment in made_at.items() if seq not in kept), default=at)
-
-
-class TestKilled:
-    def test_a_few_times(self, directory: Path) -> None:
-        assert max(killed(directory, 3, 1.5)) < 2
-
-    @pytest.mark.slow
-    @pytest.mark.timeout(400)
-    def test_a_hundred_times(self, directory: Path) -> None:
-        assert max(killed(directory, 100, 0.5)) < 2
