@@ -1,4 +1,7 @@
-"""What was seen of the CPUs: how busy all of them were in every second of the last minutes. Pure."""
+"""What was seen of one figure in every second of the last minutes, such as how busy all CPUs were. Pure."""
+
+from collections.abc import Callable
+from typing import TypeAlias
 
 from ztop_protocol.frame import Frame
 from ztop_protocol.rates import RATE_POSITION, RateTable
@@ -9,22 +12,30 @@ _GAP = 3
 """An interval so many times as long as the one before it is one in which nobody looked."""
 _BUSY = RATE_POSITION["cpus"]["busy_percent"]
 
+Figure: TypeAlias = Callable[[Frame | None, Frame], float | None]
+"""A frame, and the one before it -> what is remembered of the time between them; None: it is not known."""
 
-class BusyHistory:
-    """The seconds of one boot, by CLOCK_BOOTTIME, in whatever order their frames come. Bounded."""
 
-    def __init__(self) -> None:
+class History:
+    """The seconds of one boot, by CLOCK_BOOTTIME, in whatever order their frames come. Bounded.
+
+    ``section`` is the one that ``figure`` is made of: its sample times are those of the figure.
+    """
+
+    def __init__(self, section: str, figure: Figure) -> None:
+        self._section = section
+        self._figure = figure
         self._last: Frame | None = None
         self._length_ns: int | None = None
         self._seconds: dict[int, tuple[float, int]] = {}
-        """Second -> the sum of percent x ns, and how many ns of it are known."""
+        """Second -> the sum of the figure x ns, and how many ns of it are known."""
         self._ends: set[int] = set()
 
-    def add(self, previous: Frame | None, current: Frame) -> None:
-        """A frame, and the one that its rates are computed against. The same frame counts once."""
-        sampled = current.sections.get("cpus")
+    def add(self, previous: Frame | None, current: Frame) -> bool:
+        """A frame, and the one that its rates are computed against; whether it says more. The same one counts once."""
+        sampled = current.sections.get(self._section)
         if sampled is None:
-            return
+            return False
         last = self._last
         if last is not None and last.boot_id != current.boot_id:
             last = self._length_ns = None
@@ -32,18 +43,18 @@ class BusyHistory:
             self._ends.clear()
         self._last = current
         if sampled.sampled_boottime_ns in self._ends:
-            return
+            return False
         before = self._length_ns
         # of several frames that came at once only the last is seen
         for base in (last, previous):
-            then = None if base is None else base.sections.get("cpus")
+            then = None if base is None else base.sections.get(self._section)
             length = 0 if then is None else sampled.sampled_boottime_ns - then.sampled_boottime_ns
             if length <= 0:
                 continue
             self._length_ns = length
             if before is None or length <= _GAP * before:
-                self._keep(base, current, length)
-                return
+                return self._keep(base, current, length)
+        return False
 
     def until(self, end_ns: int, count: int, seconds: int) -> list[float | None]:
         """The means of the last ``count`` spans of so many seconds; the last one holds ``end_ns``. None: not seen.
@@ -61,12 +72,11 @@ class BusyHistory:
             means.append(sum(value for value, _ in sums) / known_ns if known_ns else None)
         return means
 
-    def _keep(self, base: Frame | None, current: Frame, length_ns: int) -> None:
-        known = [value for value in RateTable(base, current, "cpus").column(_BUSY).values() if value is not None]
-        if not known:
-            return
-        value = sum(known) / len(known)
-        end_ns = current.sections["cpus"].sampled_boottime_ns
+    def _keep(self, base: Frame | None, current: Frame, length_ns: int) -> bool:
+        value = self._figure(base, current)
+        if value is None:
+            return False
+        end_ns = current.sections[self._section].sampled_boottime_ns
         start_ns = max(end_ns - length_ns, end_ns - _MOST_SECONDS * SECOND_NS)
         self._ends.add(end_ns)
         for second in range(start_ns // SECOND_NS, (end_ns - 1) // SECOND_NS + 1):
@@ -79,3 +89,16 @@ class BusyHistory:
             near = range(now - _MOST_SECONDS, now + _MOST_SECONDS)
             self._seconds = {second: sums for second, sums in self._seconds.items() if second in near}
             self._ends = {end for end in self._ends if end // SECOND_NS in near}
+        return True
+
+
+class BusyHistory(History):
+    """How busy all CPUs together were, in percent."""
+
+    def __init__(self) -> None:
+        super().__init__("cpus", _busy_percent)
+
+
+def _busy_percent(base: Frame | None, current: Frame) -> float | None:
+    known = [value for value in RateTable(base, current, "cpus").column(_BUSY).values() if value is not None]
+    return sum(known) / len(known) if known else None
