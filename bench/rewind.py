@@ -91,7 +91,7 @@ class Server:
                 self._shift_ns = time.time_ns() - memory.frames * SECOND - frame.time_ns
             self._push(frame)
             # the thread of the store takes them in its own time
-            time.sleep(0.003)
+            time.sleep(0.008 if memory.in_ring < memory.frames else 0.001)
         self._thread = threading.Thread(target=self._go_on, daemon=True)
 
     def _push(self, frame: Frame) -> None:

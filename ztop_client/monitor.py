@@ -6,7 +6,7 @@ Nothing is drawn but for a reason: a frame, a key, a click, a resize, or the sec
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +40,9 @@ _LATE_FRAMES = 3
 _PATIENCE_SECONDS = 2.0
 _PAST_SECONDS = 1.0
 """How often it is looked how long ago the past is."""
-_LEAST_PAUSE_SECONDS = 0.02
-"""Moments of the past that come faster are not all shown: the last one is."""
+_BREATH_SECONDS, _AHEAD_SECONDS = 0.05, 0.005
 _MOST_BEFORE = 240
-"""So many frames before the moment shown are looked at for what is drawn of the last minutes,"""
-_AT_A_TIME = 16
-"""so many at a time: keys come first."""
+"""So many frames before a moment of the past are looked at for what is drawn of the last minutes, a little later."""
 _NOW = "as it is now, not as it was then: this is read of the process, which lives still"
 INTERVALS_TICKS = (1, 2, 3, 5, 10, 15, 30, 60)
 """What + and - choose from."""
@@ -119,13 +116,12 @@ class Monitor:
         self._loop = urwid.MainLoop(
             self._screen, screen=terminal, event_loop=urwid.SelectEventLoop(), handle_mouse=True
         )
-        self._loop.event_loop.enter_idle(self._settle)
+        self._loop.event_loop.enter_idle(self.settle)
         self._is_moment_due = False
         self._is_lack_said = False
-        self._settled = 0.0
-        self._settle_alarm: Any = None
-        self._before: list[Pair] = []
-        self._before_alarm: Any = None
+        self._before: frozenset[int] = frozenset()
+        self._is_looked_around = True
+        self._ahead_alarm: Any = None
         self._inspector = Inspector(self._loop)
         self._rewinding = Rewinding(
             source.ask,
@@ -147,6 +143,7 @@ class Monitor:
             read_threads=self._read_threads,
             ask=self._ask,
             pause=self._source.set_paused,
+            ask_why_no_counters=self._ask_why_no_counters,
             change_interval=self._change_interval,
             rewinding=self._rewinding,
             rewind_acts=RewindActs(
@@ -196,42 +193,30 @@ class Monitor:
         """What was gone to is on the screen now: whatever acts on what is shown acts on that."""
         if self._is_moment_due:
             self._is_moment_due = False
-            self._settled = time.monotonic()
             self._show()
             self._follow_source()
-            self._before = self._rewinding.pairs_before(_MOST_BEFORE)
-            if self._before and self._before_alarm is None:
-                self._before_alarm = self._loop.set_alarm_in(_LEAST_PAUSE_SECONDS, self._remember_some)
+            self._is_looked_around = False
+            if self._ahead_alarm is not None:
+                self._loop.remove_alarm(self._ahead_alarm)
+            self._ahead_alarm = self._loop.set_alarm_in(_BREATH_SECONDS, self._look_around)
             if not self._rewinding.is_active:
                 self._is_lack_said = False
             elif not self._is_lack_said and self._rewinding.pair is not None:
                 self._is_lack_said = True
                 self._say_what_lacks()
 
-    def _settle(self) -> None:
-        """Before it is drawn, but not all too often."""
-        if not self._is_moment_due or self._settle_alarm is not None:
-            return
-        left = self._settled + _LEAST_PAUSE_SECONDS - time.monotonic()
-        if left > 0:
-            self._settle_alarm = self._loop.set_alarm_in(left, self._settle_late)
-        else:
-            self.settle()
-
-    def _settle_late(self, _loop: object, _data: object) -> None:
-        self._settle_alarm = None
-        self.settle()
-
-    def _remember_some(self, _loop: object, _data: object) -> None:
-        """What is drawn of the last minutes, from frames that nobody looked at."""
-        self._before_alarm = None
-        for pair in self._before[:_AT_A_TIME]:
-            self._screen.remember(pair.previous, pair.current)
-        del self._before[:_AT_A_TIME]
-        if self._before:
-            self._before_alarm = self._loop.set_alarm_in(0, self._remember_some)
-        else:
-            self._screen.remembered()
+    def _look_around(self, _loop: object, _data: object) -> None:
+        """What can wait: the minutes before the moment shown, and what will be needed farther back."""
+        self._ahead_alarm = None
+        if not self._is_looked_around:
+            self._is_looked_around = True
+            pairs = {pair.current.seq: pair for pair in self._rewinding.pairs_before(_MOST_BEFORE)}
+            new = [pair for seq, pair in pairs.items() if seq not in self._before and pair is not self._shown]
+            self._before = frozenset(pairs)
+            if new:
+                self._screen.remember_before((pair.previous, pair.current) for pair in new)
+        if self._rewinding.look_ahead():
+            self._ahead_alarm = self._loop.set_alarm_in(_AHEAD_SECONDS, self._look_around)
 
     def _refresh(self, newest: bool) -> None:
         """The table once more: of the newest frame, or of the one that is shown, with the sections it needs now."""
@@ -281,6 +266,19 @@ class Monitor:
         def answered(blocks: Sequence[Block]) -> None:
             found = any(block.entries for block in blocks)
             done([Block("", reason=_NOW), *blocks] if was and found else blocks)
+    def _ask_why_no_counters(self, done: Callable[[str | None], None]) -> None:
+        def answered(answer: Wire | RequestFailed) -> None:
+            try:
+                frame = shown if isinstance(answer, RequestFailed) else FrameDecoder().frame(answer)
+            except Malformed:
+                frame = shown
+            done(None if frame is None else counters_problem(frame))
+            self._screen.changed()
+
+        # frames have it only while something on the screen needs it; a recording, which is not asked, has it
+        shown = None if self._shown is None else self._shown.current
+        self._source.ask("snapshot", {"sections": ["sources"]}, answered)
+
             self._screen.changed()
 
         self._inspector.ask(target, part, answered)

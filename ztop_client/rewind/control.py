@@ -157,6 +157,10 @@ class Rewinding:
         """What is at hand of the time up to the moment shown, at most so many pairs; the last first."""
         return self._walk.pairs_before(count)
 
+    def look_ahead(self) -> bool:
+        """For when nothing else is to be done; whether to come again."""
+        return self._walk.look_ahead()
+
     def timeline(self, points: int) -> Timeline:
         """The strip."""
         return self._overview.timeline(points, None if self.mark is None else self.mark.time_ns)

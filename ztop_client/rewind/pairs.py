@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right
 
 from ztop_client.sources.source import Pair
+from ztop_protocol.frame import Frame
 from ztop_protocol.segment import SealedSegment, SegmentReader, Stamp
 
 
@@ -15,6 +16,7 @@ class SegmentPairs:
         self.boot_id = segment.boot_id
         self.interval_ns = segment.interval_ns
         self._reader = SegmentReader(segment.opened())
+        self._frames: list[Frame] = []
         self._pairs: list[Pair] = []
         self._follows: SegmentPairs | None = None
 
@@ -36,6 +38,7 @@ class SegmentPairs:
 
     def forget(self) -> None:
         """Frees what was decoded."""
+        self._frames.clear()
         self._pairs.clear()
         self._follows = None
 
@@ -53,17 +56,22 @@ class SegmentPairs:
 
     def pair(self, index: int) -> Pair:
         """The frame at an index, and what its rates are computed against."""
+        self.decode(index + 1 - len(self._frames))
         while len(self._pairs) <= index:
-            frame = self._reader.frame(len(self._pairs))
+            frame = self._frames[len(self._pairs)]
             if self._pairs:
-                before = self._pairs[-1]
+                self._pairs.append(self._pairs[-1].followed_by(frame))
             elif self._follows is not None:
-                before = self._follows.pair(len(self._follows.stamps) - 1)
+                self._pairs.append(self._follows.pair(len(self._follows.stamps) - 1).followed_by(frame))
             else:
                 self._pairs.append(Pair(None, frame))
-                continue
-            self._pairs.append(before.followed_by(frame))
         return self._pairs[index]
+
+    def decode(self, frames: int) -> bool:
+        """Decodes so many more of them; whether there are others still."""
+        for index in range(len(self._frames), min(len(self._frames) + frames, len(self.stamps))):
+            self._frames.append(self._reader.frame(index))
+        return len(self._frames) < len(self.stamps)
 
     def decoded_up_to(self, seq: int, count: int) -> list[Pair]:
         """At most so many pairs that are decoded, up to that of a frame, the last first; those before its first too."""

@@ -20,6 +20,8 @@ Ask: TypeAlias = Callable[[str, Arguments, Callable[[Wire | RequestFailed], None
 _MOST_SEGMENTS = 24
 """Kept compressed as they came, and opened; of the last :data:`_MOST_DECODED` the frames too."""
 _MOST_DECODED = 3
+_AHEAD_FRAMES = 8
+"""So many are decoded while nothing else is to be done."""
 _FIRST_SEQ = 0
 """Numbers of frames begin with 1."""
 _END_OF_TIME_NS = (1 << 63) - 1
@@ -255,12 +257,13 @@ class Walk:
         last_seq = self._before_of.get(segment.first.seq, segment.first.seq - 1)
         return next((one for one in self._segments if one.last.seq == last_seq), None)
 
-    def _fetch_before(self, segment: SegmentPairs, index: int) -> None:
+    def _fetch_before(self, segment: SegmentPairs, index: int | None) -> None:
+        """Fetches what its first frames follow, and then goes to the one at ``index`` if nothing else is wanted."""
         wanted, self._is_asked = self._wanted, True
 
         def answered(answer: Wire | RequestFailed) -> None:
             self._is_asked = False
-            if self._wanted is None:
+            if self.pair is None and self._wanted is None:
                 return
             found = answer if isinstance(answer, RequestFailed) else self._take(answer)
             last_seq = None if isinstance(found, RequestFailed) else found[0].last.seq
@@ -268,12 +271,32 @@ class Walk:
             self._before_of[segment.first.seq] = (
                 last_seq if last_seq is not None and last_seq < segment.first.seq else None
             )
-            if self._wanted != wanted:
+            if self._wanted is None:
+                return
+            if self._wanted != wanted or index is None:
                 self._go(self._wanted)
             else:
                 self._arrive(segment, index)
 
         self._ask("segment", {"before_seq": segment.first.seq}, answered)
+
+    def look_ahead(self) -> bool:
+        """Does a little of what going on into the segment before will need; whether to come again for more.
+
+        That one's frames are decoded; what is missing is what its first ones follow.
+        """
+        if self.pair is None or self.is_waiting or not self._segments:
+            return False
+        before = self._before(self._segments[-1])
+        if before is None or self._is_asked:
+            return before is not None
+        earlier = self._before(before)
+        if earlier is not None:
+            return earlier.decode(_AHEAD_FRAMES)
+        if self._before_of.get(before.first.seq, _FIRST_SEQ) is None:
+            return False
+        self._fetch_before(before, None)
+        return True
 
     def _use(self, *segments: SegmentPairs | None) -> None:
         for segment in reversed(segments):

@@ -1,6 +1,6 @@
 """The whole screen as one widget: title, meters, table, bottom line, and the dialogs over them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import urwid
@@ -89,8 +89,10 @@ class Screen(urwid.Widget):
         """A frame that is not shown, for what is drawn of the last minutes."""
         self._meters.remember(previous, current)
 
-    def remembered(self) -> None:
-        """What is drawn of the last minutes is to be drawn again."""
+    def remember_before(self, pairs: Iterable[tuple[Frame | None, Frame]]) -> None:
+        """Frames of the minutes before the one that is shown, which nobody looked at."""
+        for previous, current in pairs:
+            self._meters.remember(previous, current)
         self._header = None
         self.changed()
 
