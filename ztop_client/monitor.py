@@ -6,7 +6,7 @@ Nothing is drawn but for a reason: a frame, a key, a click, a resize, or the sec
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -143,7 +143,6 @@ class Monitor:
             read_threads=self._read_threads,
             ask=self._ask,
             pause=self._source.set_paused,
-            ask_why_no_counters=self._ask_why_no_counters,
             change_interval=self._change_interval,
             rewinding=self._rewinding,
             rewind_acts=RewindActs(
@@ -266,19 +265,6 @@ class Monitor:
         def answered(blocks: Sequence[Block]) -> None:
             found = any(block.entries for block in blocks)
             done([Block("", reason=_NOW), *blocks] if was and found else blocks)
-    def _ask_why_no_counters(self, done: Callable[[str | None], None]) -> None:
-        def answered(answer: Wire | RequestFailed) -> None:
-            try:
-                frame = shown if isinstance(answer, RequestFailed) else FrameDecoder().frame(answer)
-            except Malformed:
-                frame = shown
-            done(None if frame is None else counters_problem(frame))
-            self._screen.changed()
-
-        # frames have it only while something on the screen needs it; a recording, which is not asked, has it
-        shown = None if self._shown is None else self._shown.current
-        self._source.ask("snapshot", {"sections": ["sources"]}, answered)
-
             self._screen.changed()
 
         self._inspector.ask(target, part, answered)
