@@ -15,9 +15,8 @@ from collections.abc import Iterable
 
 from ztopd.collectors.descriptors import Descriptors
 from ztopd.collectors.files import read_record
-from ztopd.collectors.perf.accumulate import Counts, Reading, growth
-from ztopd.collectors.perf.probe import Countable, CountedGroup
-from ztopd.collectors.perf.syscall import NO_GROUP, Kernel
+from ztopd.collectors.perf.accumulate import Counts, Layout, Reading, growth
+from ztopd.collectors.perf.syscall import MAX_READING_BYTES, NO_GROUP, Kernel
 from ztopd.collectors.process_stat import parse_stat
 from ztopd.collectors.source import ParseError
 
@@ -30,27 +29,16 @@ class NoDescriptors(Exception):
     """The budget does not hold the next thread."""
 
 
-class _OnPmu:
-    """A group on one PMU, and how it was last read."""
+class _Thread:
+    """The groups on one thread, and how they were last read."""
 
-    __slots__ = ("data", "leader", "reading")
+    __slots__ = ("data", "descriptors", "leaders", "reading")
 
-    def __init__(self, leader: int, events: int) -> None:
-        self.leader = leader
-        self.data: bytes | None = None
-        self.reading: Reading = (0,) * (2 + events)
-
-
-class _Opened:
-    """A group on one thread."""
-
-    __slots__ = ("descriptors", "group", "on_pmus", "size", "unpack")
-
-    def __init__(self, group: CountedGroup) -> None:
-        self.group = group
-        self.on_pmus: list[_OnPmu] = []
+    def __init__(self, nothing: Reading) -> None:
         self.descriptors: list[int] = []
-        self.unpack, self.size = group.reading.unpack, group.reading.size
+        self.leaders: list[int] = []
+        self.data: bytes | None = None
+        self.reading = nothing
 
 
 class Attached:
@@ -59,7 +47,7 @@ class Attached:
     def __init__(
         self,
         kernel: Kernel,
-        countable: Countable,
+        layout: Layout,
         descriptors: Descriptors,
         proc: str,
         pid: int,
@@ -67,11 +55,12 @@ class Attached:
         owner_uid: int,
     ) -> None:
         self._kernel = kernel
-        self._countable = countable
+        self._layout = layout
+        self._countable = layout.countable
         self._descriptors = descriptors
         self._folder = f"{proc}/{pid}"
         self._life = (start_boottime_ns, owner_uid)
-        self._threads: dict[int, list[_Opened]] = {}
+        self._threads: dict[int, _Thread] = {}
         self._pending: list[int] = []
         self._listed: set[int] = set()
         self._tries = 0
@@ -123,24 +112,16 @@ class Attached:
 
         Raises :exc:`OSError` where a group can be read no more; the caller then closes it.
         """
-        read, changed = self._kernel.read, False
-        for opened in self._threads.values():
-            for one in opened:
-                size, growths = one.size, []
-                for on_pmu in one.on_pmus:
-                    data = read(on_pmu.leader, size)
-                    if data == on_pmu.data:
-                        continue
-                    if len(data) != size:
-                        raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
-                    after = one.unpack(data)
-                    grown = growth(on_pmu.reading, after)
-                    on_pmu.data, on_pmu.reading = data, after
-                    if grown is not None:
-                        growths.append(grown)
-                if growths:
-                    counts.add(one.group, growths)
-                    changed = True
+        kernel_read, form, changed = self._kernel.read, self._layout.form, False
+        for thread in self._threads.values():
+            data = b"".join([kernel_read(leader, MAX_READING_BYTES) for leader in thread.leaders])
+            if data == thread.data:
+                continue
+            if len(data) != form.size:
+                raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
+            before, thread.reading, thread.data = thread.reading, form.unpack(data), data
+            counts.add(growth(before, thread.reading))
+            changed = True
         return changed
 
     def close(self) -> None:
@@ -177,28 +158,24 @@ class Attached:
     def _open_thread(self, tid: int) -> None:
         if not self._descriptors.take(self._countable.descriptors):
             raise NoDescriptors
-        groups: list[_Opened] = []
-        self._threads[tid] = groups
+        thread = self._threads[tid] = _Thread(self._layout.nothing)
         for group in self._countable.groups:
-            opened = _Opened(group)
-            groups.append(opened)
             for attributes in group.attributes:
                 leader = NO_GROUP
                 for attribute in attributes:
                     descriptor = self._kernel.open(attribute, tid, leader)
-                    opened.descriptors.append(descriptor)
+                    thread.descriptors.append(descriptor)
                     if leader == NO_GROUP:
                         leader = descriptor
-                opened.on_pmus.append(_OnPmu(leader, len(attributes)))
+                        thread.leaders.append(leader)
 
     def _close_thread(self, tid: int) -> None:
-        groups = self._threads.pop(tid, None)
-        if groups is None:
+        thread = self._threads.pop(tid, None)
+        if thread is None:
             return
-        for opened in groups:
-            # the leader last: without it the others would become groups of their own
-            for descriptor in reversed(opened.descriptors):
-                self._kernel.close(descriptor)
+        # a leader after its group: without it the others would become groups of their own
+        for descriptor in reversed(thread.descriptors):
+            self._kernel.close(descriptor)
         self._descriptors.give_back(self._countable.descriptors)
 
     def _tids(self) -> set[int]:

@@ -1,9 +1,8 @@
 """What is kept of one process between ticks for the sake of its counters."""
 
 from ztop_protocol.frame import Row
-from ztopd.collectors.perf.accumulate import Counts
+from ztopd.collectors.perf.accumulate import Counts, Layout
 from ztopd.collectors.perf.attached import Attached
-from ztopd.collectors.perf.probe import Countable
 from ztopd.collectors.process_entry import Process
 
 
@@ -28,7 +27,7 @@ class Counted:
         "waits_since_ns",
     )
 
-    def __init__(self, process: Process, countable: Countable) -> None:
+    def __init__(self, process: Process, layout: Layout) -> None:
         self.process = process
         self.attached: Attached | None = None
         self.attached_boottime_ns = 0
@@ -36,12 +35,12 @@ class Counted:
         self.cpu_time_ns = cpu_time_ns(process)
         self.ran_boottime_ns = 0
         self.ran_tick = -1
-        self.begin(countable)
+        self.begin(layout)
 
-    def begin(self, countable: Countable) -> None:
+    def begin(self, layout: Layout) -> None:
         """Counts of a new owner."""
         self.owner_uid = self.process.owner_uid
-        self.counts = Counts(countable.groups)
+        self.counts = Counts(layout)
         self.epoch_boottime_ns: int | None = None
         self.refused = False
         self.not_before_ns = 0

@@ -1,14 +1,13 @@
 """What can be counted on this machine with these rights: found by trying it on the calling thread."""
 
 import errno
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ztop_protocol.schema import PROCESS_COUNTERS
 from ztopd.collectors.perf.events import Event, Group
 from ztopd.collectors.perf.pmus import Pmu
-from ztopd.collectors.perf.syscall import NO_GROUP, Kernel, attribute, reading
+from ztopd.collectors.perf.syscall import NO_GROUP, Kernel, attribute
 
 FIRST_COUNT = PROCESS_COUNTERS.position["kernel_mode"] + 1
 """The place in a row of what is counted; the cells before it say of whom."""
@@ -33,11 +32,6 @@ class CountedGroup:
     time_place: int | None
     attributes: tuple[tuple[bytes, ...], ...]
     """By PMU: struct perf_event_attr of each event, the leader first."""
-
-    @property
-    def reading(self) -> struct.Struct:
-        """What a read of it gives."""
-        return reading(len(self.places))
 
     @property
     def descriptors(self) -> int:

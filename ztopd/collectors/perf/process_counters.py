@@ -17,6 +17,7 @@ from typing import Protocol
 
 from ztopd.collectors.descriptors import Descriptors
 from ztopd.collectors.perf import availability
+from ztopd.collectors.perf.accumulate import Layout
 from ztopd.collectors.perf.attached import Attached, NoDescriptors
 from ztopd.collectors.perf.availability import Rights, read_rights
 from ztopd.collectors.perf.counted import Counted, cpu_time_ns
@@ -79,7 +80,7 @@ class ProcessCounters:
         self._counting = counting
         self._kernel = kernel
         self._open_ns = open_ns
-        self._countable: Countable | None = None
+        self._layout: Layout | None = None
         self._rights: Rights | None = None
         self._problem: Problem | None = None
         self._probe_due_ns = 0
@@ -101,7 +102,7 @@ class ProcessCounters:
         if now >= self._probe_due_ns:
             self._probe_due_ns = now + PROBE_NS
             self._probe()
-        if self._countable is None:
+        if self._layout is None:
             assert self._problem is not None
             raise Withheld(self._problem)
         self._tick += 1
@@ -116,10 +117,10 @@ class ProcessCounters:
 
     def _probe(self) -> None:
         countable, self._problem = self._found()
-        if countable != self._countable:
+        if countable != (None if self._layout is None else self._layout.countable):
             # what was counted in another manner cannot be gone on with
             self.close()
-            self._countable = countable
+            self._layout = None if countable is None else Layout(countable)
         for counted in self._counted.values():
             counted.refused = False
         self._failing = None
@@ -149,15 +150,15 @@ class ProcessCounters:
 
     def _notice(self, now: int) -> list[tuple[int, Counted]]:
         """Takes note of who ran; returns those that should get counters, each with the CPU time that it used."""
-        assert self._countable is not None
+        assert self._layout is not None
         since, self._checked_boottime_ns = self._checked_boottime_ns, now
         wanted = []
         for process in self._scan.ran():
-            if process.stat.kernel_thread and not self._countable.kernel_mode:
+            if process.stat.kernel_thread and not self._layout.countable.kernel_mode:
                 continue
             counted = self._counted.get(process)
             if counted is None:
-                counted = self._counted[process] = Counted(process, self._countable)
+                counted = self._counted[process] = Counted(process, self._layout)
                 if process.stat.start_boottime_ns > since > 0:
                     counted.cpu_time_ns = 0
             elif counted.owner_uid != process.owner_uid:
@@ -173,9 +174,9 @@ class ProcessCounters:
         return wanted
 
     def _begin_anew(self, counted: Counted) -> None:
-        assert self._countable is not None
+        assert self._layout is not None
         self._detach(counted)
-        counted.begin(self._countable)
+        counted.begin(self._layout)
 
     def _detach(self, counted: Counted) -> None:
         if counted.attached is not None:
@@ -183,8 +184,8 @@ class ProcessCounters:
             counted.attached = None
 
     def _read(self, now: int) -> None:
-        assert self._countable is not None
-        kernel_mode = self._countable.kernel_mode
+        assert self._layout is not None
+        kernel_mode = self._layout.countable.kernel_mode
         for counted in self._counted.values():
             attached, process = counted.attached, counted.process
             if attached is None:
@@ -224,9 +225,9 @@ class ProcessCounters:
 
         As when a program that changes its user was executed on the way, which ends all counters on the process.
         """
-        assert self._countable is not None
+        assert self._layout is not None
         used = counted.cpu_time_ns - counted.missed_cpu_ns
-        enabled_ns = counted.counts.enabled_time_ns // len(self._countable.groups)
+        enabled_ns = counted.counts.enabled_time_ns // len(self._layout.countable.groups)
         grown = enabled_ns - counted.missed_enabled_ns
         if attached.is_complete:
             if used < MISSED_NS:
@@ -253,9 +254,9 @@ class ProcessCounters:
                 self._waiting += now - counted.waits_since_ns > WAIT_NS
 
     def _begin(self, counted: Counted, until_ns: int, now: int) -> None:
-        assert self._countable is not None
+        assert self._layout is not None
         process = counted.process
-        needed = process.stat.threads * self._countable.descriptors
+        needed = process.stat.threads * self._layout.countable.descriptors
         if needed > self._descriptors.left:
             self._make_room(needed, now)
         if needed > self._descriptors.left:
@@ -263,7 +264,7 @@ class ProcessCounters:
             return
         counted.attached = attached = Attached(
             self._kernel,
-            self._countable,
+            self._layout,
             self._descriptors,
             self._roots.proc,
             process.pid,
@@ -272,11 +273,11 @@ class ProcessCounters:
         )
         counted.attached_boottime_ns, counted.waits_since_ns = now, None
         counted.missed_cpu_ns = counted.cpu_time_ns
-        counted.missed_enabled_ns = counted.counts.enabled_time_ns // len(self._countable.groups)
+        counted.missed_enabled_ns = counted.counts.enabled_time_ns // len(self._layout.countable.groups)
         self._go_on(counted, attached, until_ns, now)
         if counted.attached is not None and counted.row is None:
             counted.epoch_boottime_ns = now
-            counted.make_row(self._countable.kernel_mode)
+            counted.make_row(self._layout.countable.kernel_mode)
 
     def _make_room(self, needed: int, now: int) -> None:
         """Lets go of what rests longest, as far as that helps."""

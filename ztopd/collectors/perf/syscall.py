@@ -18,6 +18,8 @@ _NUMBERS = {"x86_64": 298, "aarch64": 241, "riscv64": 241}
 _PERF_FLAG_FD_CLOEXEC = 8
 _ANY_CPU = -1
 
+MAX_READING_BYTES = 64
+"""The most that a read of one group gives: how many events there are, time enabled, time running, and the counts."""
 NO_GROUP = -1
 """In the place of a leader's descriptor: the event is one."""
 
@@ -43,11 +45,6 @@ def attribute(event: Event, pmu_type: int | None, *, kernel_mode: bool, inherits
     if inherits:
         bits |= _INHERIT | _INHERIT_THREAD
     return _ATTRIBUTE.pack(event.type, _ATTRIBUTE.size, config, 0, 0, _READ_FORMAT, bits, 0, 0, 0)
-
-
-def reading(events: int) -> struct.Struct:
-    """What a read of a group of so many events gives: time enabled, time running, and the counts."""
-    return struct.Struct("=8x" + "Q" * (2 + events))
 
 
 class Kernel(Protocol):

@@ -107,7 +107,7 @@ class FakeKernel:
         group = [descriptor, *(other for other, one in self.open_descriptors.items() if one.leader == descriptor)]
         counts = [self.open_descriptors[one].count for one in group]
         data = struct.pack(f"={3 + len(counts)}Q", len(counts), leader.enabled_ns, leader.running_ns, *counts)
-        assert len(data) == size
+        assert len(data) <= size
         return data
 
     def close(self, descriptor: int, /) -> None:

@@ -10,11 +10,11 @@ import pytest
 from tests.ztopd.collectors.perf.fake_kernel import FakeKernel
 from tests.ztopd.collectors.perf.fake_machine import START_NS, Machine
 from ztopd.collectors.descriptors import Descriptors
-from ztopd.collectors.perf.accumulate import Counts
+from ztopd.collectors.perf.accumulate import Counts, Layout
 from ztopd.collectors.perf.attached import TRIES, Attached, NoDescriptors
 from ztopd.collectors.perf.events import Counting, groups
 from ztopd.collectors.perf.pmus import Pmu
-from ztopd.collectors.perf.probe import Countable, place_of, probe
+from ztopd.collectors.perf.probe import place_of, probe
 
 PID = 500
 AT_ONCE = 1 << 62
@@ -30,19 +30,24 @@ class Setting:
         self.machine = Machine(folder)
         self.kernel = FakeKernel()
         self.descriptors = Descriptors(1000)
-        self.counts = Counts(())
+        self.counts: Counts | None = None
 
     def attach(self, *more_tids: int, is_old: bool = NEW_KERNEL, pmus: tuple[Pmu, ...] = ()) -> Attached:
         self.machine.start(PID, *more_tids)
         self.kernel.is_before_inherit_thread = is_old
-        self.countable: Countable = probe(self.kernel, GROUPS, pmus)
+        layout = Layout(probe(self.kernel, GROUPS, pmus))
         self.kernel.opened = 0
-        self.counts = Counts(self.countable.groups)
+        self.counts = Counts(layout)
         owner_uid = os.stat(self.machine.proc / str(PID) / "stat").st_uid
-        return Attached(self.kernel, self.countable, self.descriptors, str(self.machine.proc), PID, START_NS, owner_uid)
+        return Attached(self.kernel, layout, self.descriptors, str(self.machine.proc), PID, START_NS, owner_uid)
 
     def count(self, name: str) -> int | None:
+        assert self.counts is not None
         return self.counts.cells[place_of(name)]
+
+    def read(self, attached: Attached) -> bool:
+        assert self.counts is not None
+        return attached.read(self.counts)
 
 
 @pytest.fixture
@@ -66,17 +71,17 @@ def test_every_thread_is_attached(setting: Setting) -> None:
 def test_what_they_count_is_added_up(setting: Setting) -> None:
     attached = setting.attach(501)
     attached.go_on(AT_ONCE)
-    attached.read(setting.counts)
+    setting.read(attached)
     assert (setting.count("cycles"), setting.count("enabled_time_ns")) == (0, 0)
     setting.kernel.run(PID, 1000, h0=3000, h1=6000, h2=10, h3=1)
     setting.kernel.run(501, 1000, share=0.5, h0=1000, h1=500)
-    assert attached.read(setting.counts)
+    assert setting.read(attached)
     assert (setting.count("cycles"), setting.count("instructions")) == (5000, 7000)
     assert (setting.count("llc_references"), setting.count("llc_misses")) == (10, 1)
     assert setting.count("cycles_time_ns") == 2000
     assert (setting.count("enabled_time_ns"), setting.count("running_time_ns")) == (8000, 6000)
     reads = setting.kernel.reads
-    assert not attached.read(setting.counts)
+    assert not setting.read(attached)
     assert setting.kernel.reads - reads == 8
     assert setting.count("cycles") == 5000
     attached.close()
@@ -88,7 +93,7 @@ def test_both_kinds_of_cores(setting: Setting) -> None:
     assert setting.descriptors.used == 16
     setting.kernel.run(PID, 600, pmu_type=4, h0=1800)
     setting.kernel.run(PID, 400, pmu_type=10, h0=800)
-    attached.read(setting.counts)
+    setting.read(attached)
     # on one kind of core the events of the other count nothing
     assert (setting.count("enabled_time_ns"), setting.count("running_time_ns")) == (4000, 4000)
     assert setting.count("cycles") == 1800 + 800
@@ -147,7 +152,7 @@ def test_on_old_kernels_later_threads_are_attached_by_themselves(setting: Settin
     attached = setting.attach(501, is_old=OLD_KERNEL)
     attached.go_on(AT_ONCE)
     setting.kernel.run(501, 1000, h0=1000)
-    attached.read(setting.counts)
+    setting.read(attached)
     setting.machine.set_threads(PID, PID, 502)
     attached.look_for_threads()
     assert setting.kernel.tids() == {PID}
@@ -155,7 +160,7 @@ def test_on_old_kernels_later_threads_are_attached_by_themselves(setting: Settin
     assert attached.is_complete
     assert setting.kernel.tids() == {PID, 502}
     setting.kernel.run(502, 1000, h0=500)
-    attached.read(setting.counts)
+    setting.read(attached)
     assert setting.count("cycles") == 1500
     attached.close()
 
@@ -231,11 +236,11 @@ def test_a_group_that_can_be_read_no_more(setting: Setting) -> None:
     attached.go_on(AT_ONCE)
     setting.kernel.read_error = errno.ECHILD
     with pytest.raises(OSError, match=os.strerror(errno.ECHILD)):
-        attached.read(setting.counts)
+        setting.read(attached)
     setting.kernel.read_error = None
     setting.kernel.is_at_end = True
     with pytest.raises(OSError, match=os.strerror(errno.ENODATA)):
-        attached.read(setting.counts)
+        setting.read(attached)
     attached.close()
 
 
@@ -243,13 +248,13 @@ def test_readings_that_go_back_add_nothing(setting: Setting) -> None:
     attached = setting.attach()
     attached.go_on(AT_ONCE)
     setting.kernel.run(PID, 1000, h0=1000)
-    attached.read(setting.counts)
+    setting.read(attached)
     for one in setting.kernel.open_descriptors.values():
         one.count = one.enabled_ns = one.running_ns = 0
-    attached.read(setting.counts)
+    setting.read(attached)
     assert setting.count("cycles") == 1000
     setting.kernel.run(PID, 1000, h0=10)
-    attached.read(setting.counts)
+    setting.read(attached)
     assert setting.count("cycles") == 1010
     attached.close()
 

@@ -228,7 +228,7 @@ def test_a_change_of_owner_begins_anew(counters: Counters, worker: Worker) -> No
         counters.tick()
     assert counters.cell(worker.pid, "owner_uid") == NOBODY
     assert counters.cell(worker.pid, "epoch_boottime_ns") > epoch
-    assert counters.cell(worker.pid, "cycles") <= worker.cpu_time_ns() - used < counted
+    assert counters.cell(worker.pid, "cycles") <= 1.02 * (worker.cpu_time_ns() - used) < counted
     check(counters, worker, "main", "worker")
 
 
