@@ -18,7 +18,7 @@ class Outcome:
     errors: str
 
 
-def run(module: str, *arguments: str, shift: int = 1, seconds: float = 100.0) -> Outcome:
+def run(module: str, *arguments: str, shift: int = 1, seconds: float = 300.0) -> Outcome:
     """Starts the machine, runs ``python -m module`` of this checkout as its root, and waits for the end.
 
     An instruction takes ``2**shift`` ns there, and a cycle 1 ns. ``seconds`` are of the host. Raises :exc:`NoMachine`,
@@ -30,7 +30,7 @@ def run(module: str, *arguments: str, shift: int = 1, seconds: float = 100.0) ->
         (folder / "command").write_text(shlex.join(("python3", "-P", "-m", module, *arguments)) + "\n")
         # sleep=off: where all sleep, the machine's time goes on at once to where one wakes up
         command = [
-            *("nice", "-n", "10", "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-m", "1024"),
+            *("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-m", "1024"),
             *("-smp", "1", "-icount", f"shift={shift},sleep=off"),
             *("-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio"),
             *_share("checkout", CHECKOUT, is_writable=False),

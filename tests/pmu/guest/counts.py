@@ -5,7 +5,7 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
-from tests.pmu.guest.daemon import SECTION, Daemon, counted_pids, growth, measured, run_until_counted
+from tests.pmu.guest.daemon import SECTION, Daemon, acting_as, counted_pids, growth, measured, run_until_counted
 from tests.pmu.guest.findings import Counts, Growth, report
 from tests.pmu.guest.known_loop import loop_program
 from tests.pmu.guest.perf import PerfStat
@@ -14,7 +14,7 @@ from ztop_client import connect
 from ztop_protocol.frame import Frame
 from ztop_protocol.schema import SECTIONS
 
-INSTRUCTIONS = 100_000_000
+INSTRUCTIONS = 500_000_000
 STRANGER = 12345
 RIVALS = 18
 """More events than an arm64 core has counters."""
@@ -34,8 +34,8 @@ def find(daemon: Daemon, loop: str) -> Counts:
     """Everything, one after the other; the processes live on, and sleep."""
     stranger = Worker("setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", loop)
     with Worker(loop) as child, Worker.python(loop) as worker, stranger:
-        for one in (child, stranger):
-            run_until_counted(daemon, one.pid, lambda count, one=one: one.run(Where.MAIN, count))
+        run_until_counted(daemon, child.pid, lambda count: child.run(Where.MAIN, count))
+        run_until_counted(daemon, stranger.pid, lambda count: stranger.run(Where.MAIN, count))
         run_until_counted(daemon, worker.pid, lambda count: worker.run(Where.EARLY, count))
 
         def in_worker(where: Where) -> Growth:
@@ -75,7 +75,7 @@ def find(daemon: Daemon, loop: str) -> Counts:
 def contention(daemon: Daemon, child: Worker) -> list[Growth]:
     """Growths that follow each other without a gap."""
     frames = [daemon.sampled_now()]
-    for _ in range(8):
+    for _ in range(4):
         child.run(Where.MAIN, INSTRUCTIONS)
         frames.append(daemon.sampled_now())
     return [growth(*pair, child.pid, INSTRUCTIONS) for pair in pairwise(frames)]
@@ -106,13 +106,9 @@ def absent(frame: Frame) -> list[str]:
 
 
 def as_user(uid: int, daemon: Daemon) -> Frame:
-    """A frame as another user gets it. The socket counts as the user's whose effective uid it is that connects."""
-    os.seteuid(uid)
-    try:
-        with connect(str(daemon.path)) as session:
-            return session.snapshot([SECTION])
-    finally:
-        os.seteuid(0)
+    """A frame as another user gets it."""
+    with acting_as(uid), connect(str(daemon.path)) as session:
+        return session.snapshot([SECTION])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """A real ztopd in the machine, whose counters are read around what is measured."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -16,26 +17,48 @@ from ztop_protocol.frame import Frame, Key
 from ztop_protocol.rates import RATE_POSITION, rates
 
 SECTION = "process_counters"
+SOURCE = "counters"
 SECTIONS = ("processes", SECTION, "sources")
+WARMING_UP = 50_000_000
+"""Instructions: enough to be found busy."""
 SECONDS = 60.0
 """Of the machine's time, for anything that has to come: it is slow, but where all wait its time passes at once."""
 
 
-class Daemon:
-    """``python -P -m ztopd``, started by the programs ``before``, such as setpriv, and a session with it as root."""
+@contextlib.contextmanager
+def acting_as(uid: int) -> Iterator[None]:
+    """Root does what comes as another user, with a group of the same number."""
+    os.setegid(uid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
 
-    def __init__(self, *before: str, interval: float = 0.5) -> None:
+
+class Daemon:
+    """``python -P -m ztopd``, started by the programs ``before``, such as setpriv, and a session of a user with it.
+
+    ``uid`` is that of the daemon and of the session: to root and to the group nogroup everything is shown.
+    """
+
+    def __init__(self, *before: str, uid: int = 0, interval: float = 1.0) -> None:
+        self._interval = interval
         self._folder = tempfile.TemporaryDirectory(prefix="ztop-")
         # whoever it is that ztopd runs as
         os.chmod(self._folder.name, 0o1777)
         self.path = Path(self._folder.name) / "ztopd.sock"
-        command = [*before, sys.executable, "-P", "-W", "error", "-m", "ztopd", "--config", os.devnull]
-        command += ["--socket", str(self.path), "--interval", f"{interval:g}", "--store", "off"]
+        command = [*before, sys.executable, "-P", "-W", "error", "-m", "ztopd"]
+        (Path(self._folder.name) / "ztopd.toml").write_text('group = "nogroup"')
+        command += ["--config", f"{self._folder.name}/ztopd.toml", "--socket", str(self.path)]
+        command += ["--interval", f"{interval:g}", "--store", "off"]
         self._process = subprocess.Popen(command)
         deadline = time.monotonic() + SECONDS
         while True:
             try:
-                self.session = connect(str(self.path))
+                with acting_as(uid):
+                    self.session = connect(str(self.path))
                 self.session.snapshot([])
                 break
             except DaemonUnreachable:
@@ -56,18 +79,18 @@ class Daemon:
         now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         deadline = time.monotonic() + SECONDS
         while True:
+            time.sleep(self._interval)
             frame = self.session.snapshot(SECTIONS)
             sampled = frame.sections.get(SECTION)
             # without counters the section may not be there
             if (frame.boottime_ns if sampled is None else sampled.sampled_boottime_ns) > now_ns:
                 return frame
             assert time.monotonic() < deadline, "no frame comes"
-            time.sleep(0.1)
 
     def source(self) -> Source:
         """How the collector says it is."""
         frame = self.sampled_now()
-        state, reason, fix = (frame.cell("sources", column, (SECTION,)) for column in ("state", "reason", "fix"))
+        state, reason, fix = (frame.cell("sources", column, (SOURCE,)) for column in ("state", "reason", "fix"))
         return Source(str(state), None if reason is None else str(reason), None if fix is None else str(fix))
 
 
@@ -94,8 +117,12 @@ def growth(before: Frame, after: Frame, pid: int, truth: int) -> Growth:
     row = table.get(key_of(after, pid) or ())
     return Growth(
         truth,
-        *(grown(column) for column in ("instructions", "cycles", "enabled_time_ns", "running_time_ns")),
-        None if row is None else row[RATE_POSITION[SECTION]["ipc"]],
+        instructions=grown("instructions"),
+        cycles=grown("cycles"),
+        cycles_time_ns=grown("cycles_time_ns"),
+        enabled_time_ns=grown("enabled_time_ns"),
+        running_time_ns=grown("running_time_ns"),
+        ipc=None if row is None else row[RATE_POSITION[SECTION]["ipc"]],
     )
 
 
@@ -109,9 +136,6 @@ def measured(daemon: Daemon, pid: int, instructions: int, work: Callable[[int], 
 def run_until_counted(daemon: Daemon, pid: int, work: Callable[[int], object]) -> None:
     """Has a process work until it has counters."""
     deadline = time.monotonic() + SECONDS
-    while key_of(daemon.session.snapshot([SECTION]), pid) is None:
+    while key_of(daemon.sampled_now(), pid) is None:
         assert time.monotonic() < deadline, f"process {pid} gets no counters"
         work(WARMING_UP)
-
-
-WARMING_UP = 50_000_000

@@ -13,6 +13,7 @@ class Growth:
     """How many instructions the loop took."""
     instructions: int | None
     cycles: int | None
+    cycles_time_ns: int | None
     enabled_time_ns: int | None
     running_time_ns: int | None
     ipc: float | None

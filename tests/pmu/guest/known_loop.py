@@ -1,7 +1,7 @@
 """A loop of known length in the machine's own words: as a function, and as a program that needs nothing else.
 
-The loop is ``again: subs x0, x0, #1; b.ne again``: a count of N takes 2 N instructions. The words are those of the
-Arm Architecture Reference Manual, A64, chapter C6.2.
+The loop is ``again: nop …; subs x0, x0, #1; b.ne again``. The words are those of the Arm Architecture Reference Manual,
+A64, chapter C6.2. An emulator does next to nothing for a nop, but counts it.
 """
 
 import ctypes
@@ -9,46 +9,66 @@ import mmap
 import struct
 from collections.abc import Callable
 
-INSTRUCTIONS_PER_TURN = 2
+INSTRUCTIONS_PER_TURN = 100
 REQUEST = struct.Struct("<QQ")
 """What the program reads, and writes back when it is done: a number that it does not look at, and the count."""
 
-_SUBS_X0 = 0xF1000400
-_B_NE_BACK = 0x54FFFFE1
+
+def _b_ne(words: int) -> int:
+    return 0x54000001 | (words & 0x7FFFF) << 5
+
+
+def _cbz_x0(words: int) -> int:
+    return 0xB4000000 | (words & 0x7FFFF) << 5
+
+
+def _b(words: int) -> int:
+    return 0x14000000 | words & 0x3FFFFFF
+
+
+_LOOP = (
+    *[0xD503201F] * (INSTRUCTIONS_PER_TURN - 2),  # nop
+    0xF1000400,  # subs x0, x0, #1
+    _b_ne(1 - INSTRUCTIONS_PER_TURN),
+)
 _RET = 0xD65F03C0
 
-_PROGRAM = (
-    0xD10083FF,  # sub  sp, sp, #32
-    # next:
+_BEGIN = (0xD10083FF,)  # sub  sp, sp, #32
+_READ = (
     0xD2800000,  # mov  x0, #0
     0x910003E1,  # mov  x1, sp
     0xD2800202,  # mov  x2, #16
     0xD28007E8,  # mov  x8, #63 (read)
     0xD4000001,  # svc  #0
-    0xF100401F,  # cmp  x0, #16
-    0x54000161,  # b.ne end
-    0xF94007E0,  # ldr  x0, [sp, #8]
-    0xB4000060,  # cbz  x0, done
-    _SUBS_X0,
-    _B_NE_BACK,
-    # done:
+)
+_WRITE = (
     0xD2800020,  # mov  x0, #1
     0x910003E1,  # mov  x1, sp
     0xD2800202,  # mov  x2, #16
     0xD2800808,  # mov  x8, #64 (write)
     0xD4000001,  # svc  #0
-    0x17FFFFF0,  # b    next
-    # end:
+)
+_EXIT = (
     0xD2800000,  # mov  x0, #0
     0xD2800BA8,  # mov  x8, #93 (exit)
     0xD4000001,  # svc  #0
 )
+_CHECK_WORDS = 4
+_TO_EXIT = _CHECK_WORDS + len(_LOOP) + len(_WRITE) + 1
+_CHECK = (
+    0xF100401F,  # cmp  x0, #16
+    _b_ne(_TO_EXIT - 1),
+    0xF94007E0,  # ldr  x0, [sp, #8]
+    _cbz_x0(1 + len(_LOOP)),
+)
+_AGAIN = (_b(-len(_WRITE + _LOOP + _CHECK + _READ)),)
+_PROGRAM = _BEGIN + _READ + _CHECK + _LOOP + _WRITE + _AGAIN + _EXIT
 
 
 def loop_function() -> Callable[[int], int]:
     """The loop, to be called with a count over 0; other threads run meanwhile."""
     memory = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-    memory.write(struct.pack("<3I", _SUBS_X0, _B_NE_BACK, _RET))
+    memory.write(struct.pack(f"<{len(_LOOP) + 1}I", *_LOOP, _RET))
     function = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64)(ctypes.addressof(ctypes.c_char.from_buffer(memory)))
     function.memory = memory  # type: ignore[attr-defined]
     return function

@@ -2,17 +2,21 @@
 
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from tests.pmu.guest.daemon import SECTION, WARMING_UP, Daemon, growth, key_of
 from tests.pmu.guest.findings import Right, Rights, report
 from tests.pmu.guest.known_loop import loop_program
 from tests.pmu.guest.worker import Where, Worker
+from ztopd.collectors.perf.process_counters import PROBE_NS
 
-NOBODY = ("/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+UID = 65534
+NOBODY = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups")
 PERFMON = ("--inh-caps=+perfmon", "--ambient-caps=+perfmon")
+LEVELS = ("3", "2", "1")
 LEVEL = Path("/proc/sys/kernel/perf_event_paranoid")
-INSTRUCTIONS = 100_000_000
+INSTRUCTIONS = 500_000_000
 
 
 def main() -> None:
@@ -23,29 +27,41 @@ def main() -> None:
         loop.write_bytes(loop_program())
         loop.chmod(0o755)
         with Worker(*NOBODY, str(loop)) as own, Worker(str(loop)) as root:
-            plain, perfmon = {}, {}
-            for level in ("3", "2", "1"):
-                LEVEL.write_text(level)
-                plain[level] = right(NOBODY, own, root)
-                perfmon[level] = right((*NOBODY, *PERFMON), own, root)
-        report(Rights(plain, perfmon))
+            report(Rights(plain=at_levels(NOBODY, own, root), perfmon=at_levels((*NOBODY, *PERFMON), own, root)))
 
 
-def right(before: tuple[str, ...], own: Worker, root: Worker) -> Right:
-    """What a daemon that ``before`` starts makes of two processes that run the same."""
-    with Daemon(*before) as daemon:
-        # which of them gets counters is the question, so it cannot be waited for
-        for _ in range(4):
-            for one in (own, root):
-                one.run(Where.MAIN, WARMING_UP)
-            first = daemon.sampled_now()
+def at_levels(before: tuple[str, ...], own: Worker, root: Worker) -> dict[str, Right]:
+    """What one daemon makes of two processes that run the same, while the level goes down."""
+    found = {}
+    LEVEL.write_text(LEVELS[0])
+    with Daemon(*before, uid=UID, interval=5.0) as daemon:
+        for level in LEVELS:
+            LEVEL.write_text(level)
+            # it looks again by itself
+            time.sleep(PROBE_NS / 1e9)
+            found[level] = right(daemon, own, root)
+    return found
+
+
+def right(daemon: Daemon, own: Worker, root: Worker) -> Right:
+    """What it makes of them at the level that there is."""
+    # which of them gets counters is the question, so it cannot be waited for
+    for _ in range(2):
+        daemon.sampled_now()
         for one in (own, root):
-            one.run(Where.MAIN, INSTRUCTIONS)
-        last = daemon.sampled_now()
-        growths = [growth(first, last, one.pid, INSTRUCTIONS) for one in (own, root)]
-        key = key_of(last, own.pid)
-        kernel_mode = None if key is None else last.cell(SECTION, "kernel_mode", key)
-        return Right(*growths, None if kernel_mode is None else bool(kernel_mode), daemon.source())
+            one.run(Where.MAIN, WARMING_UP)
+    first = daemon.sampled_now()
+    for one in (own, root):
+        one.run(Where.MAIN, INSTRUCTIONS)
+    last = daemon.sampled_now()
+    key = key_of(last, own.pid)
+    kernel_mode = None if key is None else last.cell(SECTION, "kernel_mode", key)
+    return Right(
+        own=growth(first, last, own.pid, INSTRUCTIONS),
+        root=growth(first, last, root.pid, INSTRUCTIONS),
+        own_kernel_mode=None if kernel_mode is None else bool(kernel_mode),
+        source=daemon.source(),
+    )
 
 
 if __name__ == "__main__":
