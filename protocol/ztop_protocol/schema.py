@@ -14,12 +14,18 @@ Rules:
 
 from enum import StrEnum
 
+from ztop_protocol.event_schema import ALERTS, EVENTS, PROCESS_EVENTS
 from ztop_protocol.gpu_schema import GPU_PROCESSES, GPUS
 from ztop_protocol.section_schema import CellType, Column, Kind, SectionSchema, Unit, Visibility
 from ztop_protocol.section_schema import columns as _columns
 
 __all__ = [
+    "ALERTS",
+    "EVENTS",
+    "GPUS",
+    "GPU_PROCESSES",
     "MAX_TEXT_BYTES",
+    "PROCESS_EVENTS",
     "SCHEMA_VERSION",
     "SECTIONS",
     "CellType",
@@ -326,53 +332,6 @@ SUMMARY = SectionSchema(
     ),
 )  # fmt: skip
 """Sums of other sections, so that a strip of hours reads one small track. Its time is that of what is summed."""
-
-EVENTS = SectionSchema(
-    "events",
-    Visibility.PUBLIC,
-    (
-        *_columns("ztopd: grows by 1 within one of its runs", _I, _NONE, "number"),
-        *_columns("ztopd: see docs/events.md", _L, _NONE, "kind", type=str),
-        *_columns("ztopd: what it is about: a resource, a source, a cgroup", _L, _NONE, "subject", type=str),
-        *_columns("ztopd: how much; the kind says of what", _L, _NONE, "value", type=float),
-        *_columns("ztopd: one sentence", _L, _NONE, "detail", type=str),
-    ),
-)
-"""What happened since the frame before; the next frame has it no more."""
-
-PROCESS_EVENTS = SectionSchema(
-    "process_events",
-    Visibility.PUBLIC,
-    (
-        *_columns("ztopd: grows by 1 within one of its runs", _I, _NONE, "number"),
-        *_columns("ztopd: appeared or ended, since the frame before", _L, _NONE, "kind", type=str),
-        *_columns("/proc/PID", _L, _NONE, "pid"),
-        *_columns("/proc/PID/stat", _L, _NS, "start_boottime_ns"),
-        *_columns("/proc/PID/stat", _L, _NONE, "ppid"),
-        *_columns("stat(2) of /proc/PID/stat: root for what may not be dumped", _L, _NONE, "owner_uid"),
-        *_columns("/proc/PID/stat", _L, _NONE, "comm", type=str),
-        *_columns("/proc/PID/stat, user and system, as last seen; None: it appeared", _G, _NS, "cpu_time_ns"),
-        *_columns("/proc/PID/stat, as last seen; None: it appeared", _G, _BYTES, "rss_bytes"),
-    ),
-)
-"""The processes that appeared and ended since the frame before; the next frame has them no more."""
-
-ALERTS = SectionSchema(
-    "alerts",
-    Visibility.OWNER,
-    (
-        *_columns("/proc/PID", _I, _NONE, "pid"),
-        *_columns("/proc/PID/stat", _I, _NS, "start_boottime_ns"),
-        *_columns("ztopd: see docs/events.md", _I, _NONE, "kind", type=str),
-        *_columns("stat(2) of /proc/PID/stat: root for what may not be dumped", _L, _NONE, "owner_uid"),
-        *_columns("/proc/PID/stat", _L, _NONE, "comm", type=str),
-        *_columns("ztopd: the frame in which it began", _L, _NS, "since_boottime_ns"),
-        *_columns("ztopd: how much, when it began; the kind says of what", _L, _NONE, "value", type=float),
-        *_columns("ztopd: how much was usual before", _L, _NONE, "usual_value", type=float),
-        *_columns("ztopd: one sentence", _L, _NONE, "detail", type=str),
-    ),
-)
-"""What is unusual about a process, and only its owner may know: a row stays for as long as it is."""
 
 SOURCES = SectionSchema(
     "sources",
