@@ -6,7 +6,16 @@ from tests.pmu.guest.findings import Counts, Growth
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-KINDS = ("child", "main_thread", "early_thread", "later_thread", "forked", "after_exec", "beside_perf")
+KINDS = (
+    "child",
+    "main_thread",
+    "early_thread",
+    "later_thread",
+    "forked",
+    "after_exec",
+    "beside_perf",
+    "another_owners",
+)
 
 
 def near(value: float | None, truth: float, tolerance: float = 0.01) -> bool:
@@ -33,6 +42,10 @@ def test_a_childs_counts_do_not_go_to_its_parent(counts: Counts) -> None:
     parent = counts.parent_meanwhile
     assert parent.truth >= counts.forked.truth
     assert parent.instructions is not None and parent.instructions < 0.05 * parent.truth, parent
+
+
+def test_a_new_owner_gets_nothing_of_what_was_counted_before(counts: Counts) -> None:
+    assert counts.another_owners.truth < counts.another_owners_total < 1.02 * counts.another_owners_truth
 
 
 def test_perf_counts_the_same(counts: Counts) -> None:

@@ -5,7 +5,16 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
-from tests.pmu.guest.daemon import SECTION, Daemon, acting_as, counted_pids, growth, measured, run_until_counted
+from tests.pmu.guest.daemon import (
+    SECTION,
+    Daemon,
+    acting_as,
+    cell_of,
+    counted_pids,
+    growth,
+    measured,
+    run_until_counted,
+)
 from tests.pmu.guest.findings import Counts, Growth, report
 from tests.pmu.guest.known_loop import loop_program
 from tests.pmu.guest.perf import PerfStat
@@ -32,7 +41,8 @@ def main() -> None:
 
 def find(daemon: Daemon, loop: str) -> Counts:
     """Everything, one after the other; the processes live on, and sleep."""
-    stranger = Worker("setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", loop)
+    as_stranger = ("setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", loop)
+    stranger = Worker(*as_stranger)
     with Worker(loop) as child, Worker.python(loop) as worker, stranger:
         run_until_counted(daemon, child.pid, lambda count: child.run(Where.MAIN, count))
         run_until_counted(daemon, stranger.pid, lambda count: stranger.run(Where.MAIN, count))
@@ -51,6 +61,7 @@ def find(daemon: Daemon, loop: str) -> Counts:
         frame = daemon.sampled_now()
         forked, parent = fork(daemon, worker)
         worker.tell(Where.EXEC)
+        another_owners, total, truth = change_owner(daemon, as_stranger)
         return Counts(
             child=of_child,
             main_thread=main,
@@ -63,6 +74,9 @@ def find(daemon: Daemon, loop: str) -> Counts:
             perf_instructions=perf_instructions,
             perf_cycles=perf_cycles,
             contended=contended,
+            another_owners=another_owners,
+            another_owners_total=total,
+            another_owners_truth=truth,
             absent=absent(frame),
             source=daemon.source(),
             root_sees=counted_pids(frame),
@@ -97,6 +111,28 @@ def fork(daemon: Daemon, worker: Worker) -> tuple[Growth, Growth]:
     # counts of children may come to their parents when they end
     worker.tell(Where.END)
     return in_child, growth(before_fork, daemon.sampled_now(), worker.pid, total)
+
+
+def change_owner(daemon: Daemon, command: tuple[str, ...]) -> tuple[Growth, int, int]:
+    """Of a process that becomes another user's by exec: over a loop then, all that its row has, and the truth of it."""
+    total = 0
+
+    def work(count: int) -> None:
+        nonlocal total
+        worker.run(Where.MAIN, count)
+        total += count
+
+    with Worker.python(*command) as worker:
+        run_until_counted(daemon, worker.pid, work)
+        work(INSTRUCTIONS)
+        daemon.sampled_now()
+        worker.tell(Where.EXEC)
+        total = 0
+        run_until_counted(daemon, worker.pid, work, "owner_uid", STRANGER)
+        grown = measured(daemon, worker.pid, INSTRUCTIONS, work)
+        counted = cell_of(daemon.sampled_now(), worker.pid, "instructions")
+        assert isinstance(counted, int)
+        return grown, counted, total
 
 
 def absent(frame: Frame) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Self
 
 from tests.pmu.guest.findings import Growth, Source
 from ztop_client import DaemonUnreachable, connect
-from ztop_protocol.frame import Frame, Key
+from ztop_protocol.frame import Cell, Frame, Key
 from ztop_protocol.rates import RATE_POSITION, rates
 
 SECTION = "process_counters"
@@ -94,9 +94,15 @@ class Daemon:
         return Source(str(state), None if reason is None else str(reason), None if fix is None else str(fix))
 
 
-def key_of(frame: Frame, pid: int, section: str = SECTION) -> Key | None:
-    """The key of a process's row; None where it has none."""
-    return next((key for key in frame.rows(section) if key[0] == pid), None)
+def key_of(frame: Frame, pid: int) -> Key | None:
+    """The key of a process's row of counters; None where it has none."""
+    return next((key for key in frame.rows(SECTION) if key[0] == pid), None)
+
+
+def cell_of(frame: Frame, pid: int, column: str) -> Cell:
+    """One cell of a process's row of counters; None where it has none."""
+    key = key_of(frame, pid)
+    return None if key is None else frame.cell(SECTION, column, key)
 
 
 def counted_pids(frame: Frame) -> list[int]:
@@ -108,15 +114,12 @@ def growth(before: Frame, after: Frame, pid: int, truth: int) -> Growth:
     """What the counters of a process grew by between two frames; None where either of them has not both."""
 
     def grown(column: str) -> int | None:
-        key = key_of(after, pid)
-        cells = [None if key is None else frame.cell(SECTION, column, key) for frame in (before, after)]
-        first, last = cells
+        first, last = (cell_of(frame, pid, column) for frame in (before, after))
         return last - first if isinstance(first, int) and isinstance(last, int) else None
 
-    table = rates(before, after, SECTION)
-    row = table.get(key_of(after, pid) or ())
+    row = rates(before, after, SECTION).get(key_of(after, pid) or ())
     return Growth(
-        truth,
+        truth=truth,
         instructions=grown("instructions"),
         cycles=grown("cycles"),
         cycles_time_ns=grown("cycles_time_ns"),
@@ -133,9 +136,14 @@ def measured(daemon: Daemon, pid: int, instructions: int, work: Callable[[int], 
     return growth(before, daemon.sampled_now(), pid, instructions)
 
 
-def run_until_counted(daemon: Daemon, pid: int, work: Callable[[int], object]) -> None:
-    """Has a process work until it has counters."""
+def run_until_counted(
+    daemon: Daemon, pid: int, work: Callable[[int], object], column: str = "kernel_mode", value: Cell = True
+) -> Frame:
+    """Has a process work until it has counters, with that value in that column; returns the frame that has them."""
     deadline = time.monotonic() + SECONDS
-    while key_of(daemon.sampled_now(), pid) is None:
+    while True:
+        frame = daemon.sampled_now()
+        if cell_of(frame, pid, column) == value:
+            return frame
         assert time.monotonic() < deadline, f"process {pid} gets no counters"
         work(WARMING_UP)

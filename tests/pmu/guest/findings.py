@@ -52,6 +52,12 @@ class Counts:
     perf_cycles: int
     contended: list[Growth]
     """One after the other, while more groups of events want counters than there are."""
+    another_owners: Growth
+    """In such a process again, after an exec by which it became another user's."""
+    another_owners_total: int
+    """All that its row has then."""
+    another_owners_truth: int
+    """The instructions of all loops since that exec; it ran one before."""
     absent: list[str]
     """The columns that are None in every row."""
     source: Source

@@ -5,7 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.pmu.guest.daemon import SECTION, WARMING_UP, Daemon, growth, key_of
+from tests.pmu.guest.daemon import WARMING_UP, Daemon, cell_of, growth
 from tests.pmu.guest.findings import Right, Rights, report
 from tests.pmu.guest.known_loop import loop_program
 from tests.pmu.guest.worker import Where, Worker
@@ -54,8 +54,7 @@ def right(daemon: Daemon, own: Worker, root: Worker) -> Right:
     for one in (own, root):
         one.run(Where.MAIN, INSTRUCTIONS)
     last = daemon.sampled_now()
-    key = key_of(last, own.pid)
-    kernel_mode = None if key is None else last.cell(SECTION, "kernel_mode", key)
+    kernel_mode = cell_of(last, own.pid, "kernel_mode")
     return Right(
         own=growth(first, last, own.pid, INSTRUCTIONS),
         root=growth(first, last, root.pid, INSTRUCTIONS),

@@ -26,7 +26,7 @@ class Where(IntEnum):
     END = 4
     """End; the parent, if it is a worker, listens again."""
     EXEC = 5
-    """Become the program of the known loop, which lies at the path in argv, and goes on as MAIN does."""
+    """Exec the command in argv: the program of the known loop, which goes on as MAIN does."""
 
 
 class Worker:
@@ -37,9 +37,9 @@ class Worker:
         self.pid = self._process.pid
 
     @classmethod
-    def python(cls, loop_program: str, *before: str) -> Self:
-        """One that can do all of it. ``before`` are programs that start it, such as setpriv."""
-        return cls(*before, sys.executable, "-P", "-m", __name__, loop_program)
+    def python(cls, *then: str) -> Self:
+        """One that can do all of it. ``then`` is the command that it becomes by EXEC."""
+        return cls(sys.executable, "-P", "-m", __name__, *then)
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +62,7 @@ class Worker:
         self.tell(where, instructions // INSTRUCTIONS_PER_TURN)
 
 
-def _main(loop_program: str) -> None:
+def _main(then: list[str]) -> None:
     loop = loop_function()
     counts: queue.SimpleQueue[int] = queue.SimpleQueue()
     done: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -88,7 +88,7 @@ def _main(loop_program: str) -> None:
                 os._exit(0)
             case Where.EXEC:
                 os.write(1, request)
-                os.execv(loop_program, [loop_program])
+                os.execvp(then[0], then)
         os.write(1, REQUEST.pack(where, count))
 
 
@@ -98,4 +98,4 @@ def _early(loop: Callable[[int], int], counts: "queue.SimpleQueue[int]", done: "
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    _main(sys.argv[1:])
