@@ -148,6 +148,11 @@ def scripted(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "tests.ztop_client.fake_source", *arguments]
 
 
+def scripted_past(*arguments: str) -> list[str]:
+    """The command of the scripted machine that remembers."""
+    return [sys.executable, "-m", "tests.ztop_client.rewind.scripted_past", *arguments]
+
+
 def rows(driver: Driver) -> list[int]:
     """The screen's lines that hold processes; none in a frame that is half drawn."""
     display = driver.screen.display
