@@ -1,6 +1,7 @@
 """What a person may set: the file /etc/ztop/ztopd.toml and the options over it."""
 
 import os
+import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -40,6 +41,21 @@ class HistoryConfiguration:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuConfiguration:
+    """How GPUs are watched: the table ``gpu``."""
+
+    interval_ms: int = 200
+    """Between two looks at a GPU's memory."""
+    warn_seconds: float = 60.0
+    """A warning begins so long before a GPU's memory is full."""
+    warn_command: tuple[str, ...] = ()
+    """What a warning starts: an absolute path and arguments."""
+
+
+USUAL_GPU = GpuConfiguration()
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """The daemon's settings."""
 
@@ -50,6 +66,7 @@ class Configuration:
     """Members of this group see every process's I/O, executable and counters, as root does."""
     history: HistoryConfiguration = HistoryConfiguration()
     counters: Counting = Counting.HARDWARE
+    gpu: GpuConfiguration = USUAL_GPU
     roots: Roots = field(default_factory=Roots)
     """Set by the options --proc and --sys; the file has no such keys."""
 
@@ -66,17 +83,22 @@ def check_interval(seconds: float) -> float:
 def read_configuration(path: str) -> Configuration:
     """The settings of a TOML file. Raises :exc:`ConfigurationError` and :exc:`OSError`."""
     with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
         data = file.read()
+    is_roots = status.st_uid == 0 and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     try:
-        return parse_configuration(data.decode())
+        return parse_configuration(data.decode(), is_roots)
     except (ConfigurationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
 
 
-def parse_configuration(text: str) -> Configuration:
-    """The settings in TOML. Raises :exc:`ConfigurationError`, or tomllib's own error."""
+def parse_configuration(text: str, is_roots: bool = False) -> Configuration:
+    """The settings in TOML. Raises :exc:`ConfigurationError`, or tomllib's own error.
+
+    ``is_roots``: whether only root can have written it. Otherwise it may name no command.
+    """
     table = tomllib.loads(text)
-    _check_keys(table, ("socket", "interval_seconds", "group", "history", "counters"))
+    _check_keys(table, ("socket", "interval_seconds", "group", "history", "counters", "gpu"))
     interval = _value(table, "interval_seconds", (int, float), "a number")
     try:
         seconds = DEFAULT_INTERVAL_SECONDS if interval is None else check_interval(float(interval))
@@ -90,7 +112,11 @@ def parse_configuration(text: str) -> Configuration:
     counters = _text(table, "counters") or Counting.HARDWARE
     if counters not in list(Counting):
         raise ConfigurationError(f"counters: {', '.join(Counting)} may stand there, not {counters!a}")
-    return Configuration(_text(table, "socket"), seconds, _text(table, "group"), history, Counting(counters))
+    try:
+        gpu = _gpu(_value(table, "gpu", (dict,), "a table") or {}, is_roots)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"gpu: {error}") from None
+    return Configuration(_text(table, "socket"), seconds, _text(table, "group"), history, Counting(counters), gpu)
 
 
 def _check_keys(table: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -115,6 +141,22 @@ def _history(table: Mapping[str, Any]) -> HistoryConfiguration:
         _number(table, "ring_frames", usual.ring_frames, (int,), 600, 86_400),
         _number(table, "ring_mebibytes", usual.ring_mebibytes, (int,), 32, 4096),
         CommandLines(lines),
+    )
+
+
+def _gpu(table: Mapping[str, Any], is_roots: bool) -> GpuConfiguration:
+    _check_keys(table, [one.name for one in fields(GpuConfiguration)])
+    usual = USUAL_GPU
+    command: list[object] = _value(table, "warn_command", (list,), "a list of texts") or []
+    words = [word for word in command if isinstance(word, str) and "\0" not in word]
+    if words != command or (words and not os.path.isabs(words[0])):
+        raise ConfigurationError("warn_command: a list of an absolute path and arguments was expected")
+    if words and not is_roots:
+        raise ConfigurationError("warn_command: only a file of root's that nobody else can write may name a command")
+    return GpuConfiguration(
+        _number(table, "interval_ms", usual.interval_ms, (int,), 50, 1000),
+        _number(table, "warn_seconds", usual.warn_seconds, (int, float), 1, 3600),
+        tuple(words),
     )
 
 

@@ -83,7 +83,7 @@ GPU_PROCESSES = SectionSchema(
         *columns("ztopd: the slope of vram_bytes, see docs/gpus.md", _G, _BYTES_PER_SECOND,
                  "vram_velocity_bytes_per_second"),
         *columns("ztopd: its GPU's, for one that grows", _G, _SECONDS, "oom_eta_seconds"),
-        *columns("ztopd: its part of the growth of all that grow there", _G, _PERCENT, "oom_share_percent"),
+        *columns("ztopd: its part of its GPU's growth", _G, _PERCENT, "oom_share_percent"),
     ),
 )  # fmt: skip
 """One row per GPU and process. NVML shows them to everyone; where /proc has hidepid, they are their owners'."""

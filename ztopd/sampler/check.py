@@ -22,7 +22,7 @@ def check(configuration: Configuration) -> list[Row]:
     roots = configuration.roots
     reader = Reader(roots.proc)
     try:
-        collectors = make_collectors(roots, reader, raise_descriptor_limit(), configuration.counters)
+        collectors = make_collectors(roots, reader, raise_descriptor_limit(), configuration.counters, configuration.gpu)
         sampler = Sampler(collectors.every, reader, read_boot_id(roots))
         sampler.note_store(_of_store(configuration.history))
         sampler.sample()

@@ -3,15 +3,16 @@
 It has the shape of a collector, so that it degrades alone as one; a tick runs it after all others.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ztop_protocol.event_kinds import EventKind
 from ztop_protocol.frame import Row, Section
-from ztop_protocol.schema import HOST
+from ztop_protocol.schema import GPU_PROCESSES, HOST, PROCESSES
 from ztop_protocol.version import VERSION
+from ztopd.collectors.nvml.card import VramLow
 from ztopd.collectors.source import Problem, Rows, Sample, by_key
 from ztopd.sampler.clocks import Clocks, read_clocks
-from ztopd.sampler.happenings import Event, OomWatch, SourceWatch, SpikeWatch, clock_events
+from ztopd.sampler.happenings import Event, OomWatch, SourceWatch, SpikeWatch, clock_events, vram_event
 from ztopd.sampler.ipc_drops import DropWatch
 from ztopd.sampler.process_events import appeared_and_ended, busiest
 
@@ -19,6 +20,7 @@ BEGINNING_NS = 10_000_000_000
 """So long after the first frame sources are still being found, and what becomes of them is no change."""
 
 _HIDEPID = HOST.position["hidepid"]
+_COMM, _GPU_PROCESS_START = PROCESSES.position["comm"], GPU_PROCESSES.position["start_boottime_ns"]
 
 
 class Events:
@@ -35,11 +37,15 @@ class Events:
         sections: Mapping[str, Section],
         problems: Callable[[], Mapping[str, Problem | None]],
         clocks: Callable[[], Clocks] = read_clocks,
+        take_warnings: Callable[[], Iterable[VramLow]] = tuple,
     ) -> None:
-        """``sections`` are those of the tick: they change from call to call, as do ``problems``, by source."""
+        """``sections`` are those of the tick: they change from call to call, as do ``problems``, by source, and the
+        warnings of the GPUs, each of which is given once.
+        """
         self._sections = sections
         self._problems = problems
         self._read_clocks = clocks
+        self._take_warnings = take_warnings
         self._clocks: Clocks | None = None
         self._began_ns: int | None = None
         self._skipped_ticks = 0
@@ -60,6 +66,7 @@ class Events:
         happened = [*self._about_time(before, now), *self._about_sources(now)]
         happened += self._oom.take(now.boottime_ns, self._sections.get("memory"), self._sections.get("cgroups"))
         happened += self._spikes.take(self._sections.get("summary"), lambda: self._who(processes_before, processes))
+        happened += [vram_event(one, self._about_culprit(one, processes)) for one in self._take_warnings()]
         of_processes: list[Row] = []
         if processes_before is not None and processes is not None and processes is not processes_before:
             of_processes, left_out = appeared_and_ended(processes_before.rows, processes.rows)
@@ -98,11 +105,24 @@ class Events:
 
     def _who(self, before: Section | None, now: Section | None) -> str:
         """Who used most CPU, where everyone may know."""
-        host = self._sections.get("host")
         found = busiest(before, now)
-        if found is None or host is None or host.rows[()][_HIDEPID] != 0:
+        if found is None or self._hides_processes():
             return ""
         return f"; most CPU was used by {found}"
+
+    def _hides_processes(self) -> bool:
+        host = self._sections.get("host")
+        return host is None or host.rows[()][_HIDEPID] != 0
+
+    def _about_culprit(self, warning: VramLow, processes: Section | None) -> str:
+        """Who makes a GPU's memory grow most, where everyone may know."""
+        section = self._sections.get("gpu_processes")
+        row = None if section is None else section.rows.get((warning.uuid, warning.pid))
+        if warning.pid is None or self._hides_processes():
+            return ""
+        key = (warning.pid, None if row is None else row[_GPU_PROCESS_START])
+        known = None if processes is None else processes.rows.get(key)
+        return f"; pid {warning.pid}{'' if known is None else f' ({known[_COMM]})'} grows most"
 
     def _alerts(self) -> dict[str, Rows]:
         """The section where its rows are others than before."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from ztop_protocol.event_kinds import EventKind
 from ztop_protocol.frame import Key, Row, Section
 from ztop_protocol.schema import CGROUPS, MEMORY, SUMMARY
+from ztopd.collectors.nvml.card import VramLow
+from ztopd.collectors.nvml.warnings import sentence
 from ztopd.collectors.source import Problem
 from ztopd.sampler.clocks import Clocks
 from ztopd.sampler.spikes import SETTLED_FRAMES, Spike, SpikeDetector, cpu_threshold, pressure_threshold
@@ -44,6 +46,11 @@ def clock_events(before: Clocks, now: Clocks) -> Iterator[Event]:
     slept_ns = (now.boottime_ns - now.monotonic_ns) - (before.boottime_ns - before.monotonic_ns)
     if slept_ns >= SUSPEND_NS:
         yield Event(EventKind.SUSPEND, f"the machine slept for {slept_ns / _SECOND:.1f} s", value=slept_ns / _SECOND)
+
+
+def vram_event(warning: VramLow, about: str) -> Event:
+    """A GPU's memory will be full soon; ``about`` says who makes it grow."""
+    return Event(EventKind.VRAM_LOW, sentence(warning) + about, warning.uuid, warning.eta.seconds)
 
 
 class SourceWatch:

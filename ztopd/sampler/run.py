@@ -19,7 +19,7 @@ from ztopd.collectors.host import read_boot_id
 from ztopd.collectors.perf.events import Counting
 from ztopd.collectors.source import Roots
 from ztopd.collectors.threads import Threads
-from ztopd.configuration import MEBIBYTE, HistoryConfiguration
+from ztopd.configuration import MEBIBYTE, GpuConfiguration, HistoryConfiguration
 from ztopd.history.state import StoreState, problem_of
 from ztopd.sampler.collectors import make_collectors
 from ztopd.sampler.pipe import FeedPipe
@@ -49,6 +49,8 @@ class Settings(Protocol):
     def history(self) -> HistoryConfiguration: ...
     @property
     def counters(self) -> Counting: ...
+    @property
+    def gpu(self) -> GpuConfiguration: ...
     @property
     def roots(self) -> Roots: ...
 
@@ -246,8 +248,9 @@ def run(settings: Settings, listening: socket.socket | None, private_fd: int | N
     store = None if listening is None else store_directory(settings.history.store, os.environ)
     server = _Server(settings, store, listening, private_fd)
     server.start_if_due(time.monotonic())
-    collectors = make_collectors(roots, reader, raise_descriptor_limit(), settings.counters)
-    sampler = Sampler(collectors.every, reader, read_boot_id(roots))
+    collectors = make_collectors(roots, reader, raise_descriptor_limit(), settings.counters, settings.gpu)
+    boot_id = read_boot_id(roots)
+    sampler = Sampler(collectors.every, reader, boot_id, take_warnings=collectors.gpus.take_warnings)
     sampler.note_store(problem_of(StoreState.OFF if store is None else StoreState.OK))
     try:
         _loop(settings, sampler, server, collectors.threads, wake_read)

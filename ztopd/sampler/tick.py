@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ztop_protocol.codec import MAX_FRAME_BYTES
 from ztop_protocol.frame import Frame, Row, Section
 from ztop_protocol.schema import SourceState
 from ztopd.collectors.blocking import BlockingReader
+from ztopd.collectors.nvml.card import VramLow
 from ztopd.collectors.source import Collector, ParseError, Problem, Rows, Sample, Withheld, by_key
 from ztopd.sampler.clocks import read_clocks
 from ztopd.sampler.events import Events
@@ -45,15 +46,23 @@ class Sampler:
     """Makes frames. Every collector degrades alone: what it cannot give is said in ``sources``."""
 
     def __init__(
-        self, collectors: Sequence[Collector], reader: BlockingReader, boot_id: str, strict: bool = False
+        self,
+        collectors: Sequence[Collector],
+        reader: BlockingReader,
+        boot_id: str,
+        strict: bool = False,
+        take_warnings: Callable[[], Iterable[VramLow]] = tuple,
     ) -> None:
-        """``strict`` lets errors of ours through, for tests; in production they are logged once and said."""
+        """``strict`` lets errors of ours through, for tests; in production they are logged once and said.
+
+        ``take_warnings`` gives those of the GPUs that came since its last call.
+        """
         self._reader = reader
         self._boot_id = boot_id
         self._strict = strict
         self._seq = 0
         self._sections: dict[str, Section] = {}
-        self._events = Events(self._sections, self._problems)
+        self._events = Events(self._sections, self._problems, take_warnings=take_warnings)
         self._collectors = (*collectors, Summary(self._sections), self._events)
         self._health: dict[str, _Health] = {collector.name: _Health() for collector in self._collectors}
         self._health["reader"] = _Health()
