@@ -28,6 +28,7 @@ PINNED_KINDS: tuple[str, ...] = (
 )
 _STYLES: Mapping[str, str] = {
     EventKind.OOM_KILL: "strip_pin_hot",
+    EventKind.VRAM_LOW: "strip_pin_hot",
     EventKind.CPU_SPIKE: "strip_pin_warm",
     EventKind.PRESSURE_SPIKE: "strip_pin_warm",
     AlertKind.IPC_DROP: "strip_pin_warm",
@@ -169,11 +170,12 @@ class Overview:
 
     def _around(self, points: int) -> _Window:
         """The window that has the cursor in it, and as much of its surroundings as there is."""
-        end_ns, span_ns = max(self.newest_ns, self._cursor_ns), self._span_ns()
+        last_ns, span_ns = max(self.newest_ns, self._cursor_ns), self._span_ns()
+        end_ns = last_ns
         if self._cursor_ns < end_ns - span_ns * 9 // 10:
             end_ns = min(self._cursor_ns + span_ns // 2, end_ns)
         if self._oldest_ns is not None:
-            end_ns = max(end_ns, min(self._oldest_ns, self._cursor_ns) + span_ns)
+            end_ns = min(max(end_ns, min(self._oldest_ns, self._cursor_ns) + span_ns), last_ns)
         return _Window(end_ns - span_ns, end_ns, points)
 
     def _values(self) -> tuple[tuple[float | None, ...], str]:
