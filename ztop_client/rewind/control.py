@@ -102,6 +102,7 @@ class Rewinding:
         self._is_active = True
         self._hold(True)
         if here is not None and newest is not None:
+            self._newest_seq = newest.current.seq
             self._overview.look(here.current.time_ns, newest.current.time_ns)
         self._overview.learn()
         if at_ns is not None:

@@ -193,3 +193,56 @@ def test_a_reboot_has_no_rates_across() -> None:
     assert person.walk.pair.previous is None
     person.walk.step(1)
     assert person.walk.pair.previous is not None
+
+
+def test_what_is_looked_at_ahead_is_there_without_asking() -> None:
+    frames = [made(seq) for seq in range(1, 101)]
+    daemon = Remembering(frames, range(0, 100, 20))
+    person = Person(daemon)
+    person.walk.to_seq(70)
+    turns = 0
+    while person.walk.look_ahead():
+        turns += 1
+        assert turns < 20
+    # so it ends at once the next time
+    assert not person.walk.look_ahead()
+    asked = len(daemon.asked)
+    person.walk.step(-20)
+    assert person.seq == 50
+    assert len(daemon.asked) == asked
+    assert person.walk.pair == chain(frames)[49]
+
+
+def test_there_is_nothing_ahead_of_the_oldest() -> None:
+    person = Person(Remembering([made(seq) for seq in range(1, 31)], range(0, 30, 10)))
+    assert not person.walk.look_ahead()
+    person.walk.to_oldest()
+    assert not person.walk.look_ahead()
+    person.walk.to_seq(15)
+    turns = [person.walk.look_ahead() for _ in range(3)]
+    assert turns[-1] is False
+
+
+def test_who_stopped_is_moved_by_nothing() -> None:
+    daemon = Remembering([made(seq) for seq in range(1, 31)], range(0, 30, 10))
+    person = Person(daemon)
+    daemon.waits = True
+    person.walk.to_seq(15)
+    person.walk.stop()
+    daemon.answer()
+    assert person.walk.pair is None
+    assert (person.moves, person.said) == (0, [])
+    person.walk.to_seq(5)
+    daemon.answer()
+    assert person.seq == 5
+
+
+def test_what_was_decoded_up_to_here_is_given_the_last_first() -> None:
+    frames = [made(seq) for seq in range(1, 41)]
+    person = Person(Remembering(frames, range(0, 40, 10)))
+    assert person.walk.pairs_before(5) == []
+    person.walk.to_seq(25)
+    known = person.walk.pairs_before(100)
+    assert known == chain(frames)[24:10:-1] + known[14:]
+    assert [pair.current.seq for pair in known] == list(range(25, 10, -1))
+    assert [pair.current.seq for pair in person.walk.pairs_before(3)] == [25, 24, 23]
