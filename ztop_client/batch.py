@@ -11,7 +11,8 @@ from contextlib import closing
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from ztop_client.asking import matching, meant
+from ztop_client.absence import counters_problem
+from ztop_client.asking import matching, meant, sections_of
 from ztop_client.channel import DaemonUnreachable
 from ztop_client.json_lines import json_line
 from ztop_client.options import DEFAULT_INTERVAL_SECONDS, Options
@@ -23,12 +24,16 @@ from ztop_protocol.frame import Row
 from ztop_protocol.processes import POSITION, Order, joined
 from ztop_protocol.query import compiled
 from ztop_protocol.query_fields import values_in
+from ztop_protocol.rates import RATE_POSITION
+from ztop_protocol.schema import PROCESS_COUNTERS, PROCESSES
 
 if TYPE_CHECKING:
     from ztop_client.recorder import Recorder
 
 _MAINTAIN_SECONDS = 0.25
 _EFFECTIVE_UID = POSITION["effective_uid"]
+_COUNTERS = frozenset((*PROCESS_COUNTERS.names, *RATE_POSITION["process_counters"])) - frozenset(PROCESSES.names)
+"""The columns for which a machine without a PMU has nothing."""
 
 
 class _OutputClosed(Exception):
@@ -127,9 +132,18 @@ def chosen(pair: Pair, options: Options) -> list[Row]:
 def _texts(pairs: Iterable[Pair], options: Options) -> Iterator[str]:
     make = _make_json if options.json else _page_maker()
     for number, pair in enumerate(pairs, 1):
+        if number == 1 and _asks_for_counters(options) and (problem := counters_problem(pair.current)) is not None:
+            say(problem)
         yield make(pair, options)
         if number == options.iterations:
             return
+
+
+def _asks_for_counters(options: Options) -> bool:
+    names = {*options.columns, *(() if options.order is None else (options.order.column,))}
+    if options.filter_text is not None and "process_counters" in sections_of(meant(options.filter_text)):
+        return True
+    return not names.isdisjoint(_COUNTERS)
 
 
 def _make_json(pair: Pair, options: Options) -> str:

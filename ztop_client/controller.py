@@ -18,7 +18,7 @@ from ztop_client.rewind.control import Rewinding
 from ztop_client.view import View
 from ztop_client.widgets.dialogs import Choice, Menu
 from ztop_client.widgets.footer import Prompt
-from ztop_client.widgets.help import help_page
+from ztop_client.widgets.help import help_page, help_rows
 from ztop_client.widgets.process_page import Chapter, ProcessPage
 from ztop_client.widgets.screen import Screen
 from ztop_protocol.frame import Key
@@ -46,6 +46,7 @@ class Controller:
         refresh: Callable[[bool], None],
         settle: Callable[[], None],
         read_threads: ThreadReader,
+        ask_why_no_counters: Callable[[Callable[[str | None], None]], None],
         ask: Callable[[Target, Part, Done], None],
         pause: Callable[[bool], None],
         change_interval: Callable[[int], str],
@@ -58,8 +59,9 @@ class Controller:
         self._refresh = refresh
         self._settle = settle
         self._read_threads = read_threads
+        self._ask_why_no_counters = ask_why_no_counters
+        self._recall = rewind_acts.recall_ipc
         self._ask = ask
-        self._withheld_said = False
         self._pause = pause
         self._change_interval = change_interval
         self._rewinding = rewinding
@@ -75,7 +77,7 @@ class Controller:
             Action.LEFT: lambda: view.scroll_by(-_SCROLL_CELLS),
             Action.RIGHT: lambda: view.scroll_by(_SCROLL_CELLS),
             Action.TAB: lambda: self.tab(view.place + 1),
-            Action.HELP: lambda: screen.open(help_page(glyphs)),
+            Action.HELP: self._open_help,
             Action.QUIT: quit,
             Action.SORT_CPU: lambda: view.order_by("cpu_percent"),
             Action.SORT_MEMORY: lambda: view.order_by("memory_percent"),
@@ -140,19 +142,6 @@ class Controller:
         """Shows a tab."""
         self._view.show_tab(place)
         self._refresh(False)
-        if not self._withheld_said and (sentence := self._withheld()):
-            self._withheld_said = True
-            self._say(sentence)
-
-    def _withheld(self) -> str | None:
-        """Why some rows of the tab have dashes."""
-        table = self._view.table
-        if table is None or not any("process_io" in column.sections for column in self._view.columns):
-            return None
-        shown = table.rows["process_io"]
-        if not shown or all(key in shown for key in table.frame.rows("processes")):
-            return None
-        return "Dashes: the kernel shows what a process reads and writes to its user and to root alone."
 
     def _say(self, sentence: str) -> None:
         self._screen.message = sentence
@@ -265,6 +254,7 @@ class Controller:
                 chapter,
                 table=lambda: view.table,
                 read_threads=self._read_threads,
+                recall=self._recall,
                 ask=self._ask,
                 action_of=lambda key: action_of(key, self._rewinding.is_active),
                 act=self._act_on_page,
@@ -272,12 +262,17 @@ class Controller:
             )
         )
 
+    def _open_help(self) -> None:
+        page = help_page(self._glyphs)
+        self._screen.open(page)
+        self._ask_why_no_counters(lambda why: page.turn(help_rows(self._glyphs, why)))
+
     def _act_on_page(self, action: Action, key: Key) -> None:
         if self._rewinding.is_active and self._rewinding.act(action):
             return
         self._settle()
         if action is Action.HELP:
-            self._screen.open(help_page(self._glyphs))
+            self._open_help()
         else:
             self._acting.act(action, [key])
 

@@ -110,7 +110,7 @@ BINDINGS: tuple[Binding, ...] = (
     Binding(("left",), Action.LEFT, Group.MOVE, "scroll the command line to the left"),
     Binding(("right",), Action.RIGHT, Group.MOVE, "scroll the command line to the right"),
     Binding(("enter",), Action.PROCESS, Group.SHOW, "all about the process: facts, family, threads", "Info"),
-    Binding(("tab",), Action.TAB, Group.SHOW, "the next tab: Main, I/O", "I/O"),
+    Binding(("tab",), Action.TAB, Group.SHOW, "the next tab: Main, I/O, Counters", "Next"),
     Binding(("f3", "/"), Action.SEARCH, Group.MOVE, "search as you type; F3 again: the next one", "Search"),
     Binding(("f4", "\\"), Action.FILTER, Group.SHOW, "show only what contains a text; Esc clears it", "Filter"),
     Binding(("f5", "t"), Action.TREE, Group.SHOW, "tree of parents and children", "Tree"),

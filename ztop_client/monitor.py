@@ -6,12 +6,13 @@ Nothing is drawn but for a reason: a frame, a key, a click, a resize, or the sec
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import urwid
 
+from ztop_client.absence import Dashes, counters_problem
 from ztop_client.actions import Target
 from ztop_client.columns.column import process_table
 from ztop_client.controller import Controller
@@ -110,6 +111,7 @@ class Monitor:
         self._watched: int | None = None
         self._alarm: Any = None
         self._late_after = time.monotonic() + _PATIENCE_SECONDS
+        self._dashes = Dashes()
         self._view = view
         view.glyphs = terminal.glyphs
         self._screen = Screen(self._view, Title(source.title), terminal.glyphs)
@@ -141,6 +143,7 @@ class Monitor:
             refresh=self._refresh,
             settle=self.settle,
             read_threads=self._read_threads,
+            ask_why_no_counters=self._ask_why_no_counters,
             ask=self._ask,
             pause=self._source.set_paused,
             change_interval=self._change_interval,
@@ -241,7 +244,11 @@ class Monitor:
 
     def _retable(self) -> None:
         if self._shown is not None:
-            self._view.show(process_table(self._shown.previous, self._shown.current, self._view.threads))
+            table = process_table(self._shown.previous, self._shown.current, self._view.threads)
+            self._view.show(table)
+            # the page of a process says it where it is
+            if not self._view.page_open and (sentence := self._dashes.sentence(table, self._view.sections)):
+                self.say(sentence)
 
     def _read_threads(self, process: Key, done: ThreadsRead) -> None:
         pid, start = process
@@ -258,6 +265,19 @@ class Monitor:
             answered(threads_kept(self._shown.current, arguments))
         else:
             self._source.ask("threads", arguments, answered)
+
+    def _ask_why_no_counters(self, done: Callable[[str | None], None]) -> None:
+        def answered(answer: Wire | RequestFailed) -> None:
+            try:
+                frame = shown if isinstance(answer, RequestFailed) else FrameDecoder().frame(answer)
+            except Malformed:
+                frame = shown
+            done(None if frame is None else counters_problem(frame))
+            self._screen.changed()
+
+        # frames have it only while something on the screen needs it; a recording, which is not asked, has it
+        shown = None if self._shown is None else self._shown.current
+        self._source.ask("snapshot", {"sections": ["sources"]}, answered)
 
     def _ask(self, target: Target, part: Part, done: Done) -> None:
         was = self._past() is not None

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
+from ztop_client.absence import counters_problem
 from ztop_client.columns.column import ProcessTable
 from ztop_client.formats import (
     bytes_text,
     count_text,
+    hertz_text,
     label_text,
     percent_text,
     rate_text,
+    ratio_text,
     span_text,
     time_text,
 )
@@ -31,6 +34,7 @@ STATES: Mapping[str, str] = {
 }
 _POLICIES = {"other": "normal", "fifo": "realtime, first in first out", "rr": "realtime, round robin"}
 _MOST_CHILDREN = 200
+_DETAIL = SECTIONS["alerts"].position["detail"]
 
 
 class Facts:
@@ -139,6 +143,35 @@ def _use(table: ProcessTable, facts: Facts) -> Iterator[Entry]:
     ]
     yield "Switches", f"{switches[0]}/s by itself, {switches[1]}/s forced"
     yield "OOM score", f"{label_text(facts['oom_score'])} (the highest is ended first when memory runs out)"
+
+
+def counted(table: ProcessTable, key: Key) -> Block:
+    """What hardware counters say of the time since the frame before, or why nothing. ``key`` is in ``table``."""
+    problem = counters_problem(table.frame)
+    facts = Facts(table, key)
+
+    def now(name: str) -> Cell:
+        return facts.rate("process_counters", name)
+
+    if facts.of("process_counters", "epoch_boottime_ns") is None:
+        return Block(
+            "Hardware counters", reason=problem or "it has not worked since ztopd counts, or is not yours to see"
+        )
+    speed = f"{count_text(now('instructions_per_second'))} instructions/s at {hertz_text(now('effective_hertz'))}"
+    per_kilo = f"{ratio_text(now('llc_misses_per_kilo_instruction'))} per 1000 instructions"
+    entries = (
+        ("IPC", f"{ratio_text(now('ipc'))} instructions per cycle, {speed}"),
+        ("Cache misses", f"last level {percent_text(now('llc_miss_percent'))} % of references, {per_kilo}"),
+        ("", f"first level {percent_text(now('l1d_miss_percent'))} % of loads"),
+        ("Branches", f"{ratio_text(now('branch_miss_percent'))} % predicted wrongly"),
+        ("Measured", f"{percent_text(now('counters_share_percent'))} % of the time, {_modes(facts)}"),
+        *(("Unusual", label_text(row[_DETAIL])) for row in table.frame.rows("alerts").values() if row[:2] == key),
+    )
+    return Block("Hardware counters", entries, problem)
+
+
+def _modes(facts: Facts) -> str:
+    return "user and kernel mode" if facts.of("process_counters", "kernel_mode") else "user mode alone"
 
 
 def _line(row: Row) -> str:

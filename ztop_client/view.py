@@ -18,10 +18,10 @@ _UID = PROCESSES.position["effective_uid"]
 _KERNEL_THREAD = PROCESSES.position["kernel_thread"]
 METER_SECTIONS = frozenset({"host", "cpus", "memory", "pressure", "disks", "networks", "sensors"})
 """What the title line and the meters are drawn from."""
-PAGE_SECTIONS = frozenset({"process_io", "process_executables"})
+PAGE_SECTIONS = frozenset({"process_io", "process_executables", "process_counters", "alerts"})
 """What the page of a process is drawn from, beside the processes."""
-ON_REQUEST_SECTIONS = PAGE_SECTIONS | {"threads"}
-"""What frames have only while something on the screen needs it."""
+ON_REQUEST_SECTIONS = frozenset({"process_io", "process_executables", "sources", "threads"})
+"""What frames have only while something on the screen needs it, if the machine has it or not."""
 _PPID = PROCESSES.position["ppid"]
 
 
@@ -93,6 +93,9 @@ class View:
             needed |= PAGE_SECTIONS
         if self.filter_text:
             needed |= sections_of(meant(self.filter_text))
+        if "process_counters" in needed:
+            # many machines have none; this says why
+            needed |= {"sources"}
         return needed | {"threads"} if self.threads else needed
 
     @property

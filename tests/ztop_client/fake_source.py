@@ -139,6 +139,45 @@ def process_io(seq: int, processes: Iterable[Row]) -> Iterator[Row]:
             )  # fmt: skip
 
 
+NO_PMU = "this machine has no PMU", "get one"
+
+
+def sources(pmu: bool) -> list[Row]:
+    """How the collector of counters is."""
+    if pmu:
+        return [row("sources", source="counters", state="ok")]
+    reason, fix = NO_PMU
+    return [row("sources", source="counters", state="absent", reason=reason, fix=fix)]
+
+
+def process_counters(seq: int, processes: Iterable[Row]) -> Iterator[Row]:
+    """What the processes of alice that work made of 2 GHz: IPC is the pid's last digits, 157 makes 0.57 a cycle.
+
+    Of 1000 instructions 2 miss the last-level cache, which is a fourth of its references.
+    """
+    places = [SECTIONS["processes"].position[name] for name in ("owner_uid", "user_time_ns")]
+    for one in processes:
+        pid, start = one[:2]
+        owner, spent = (one[place] for place in places)
+        if owner == ALICE_UID and isinstance(pid, int) and isinstance(spent, int) and spent:
+            instructions = 2 * spent * (pid % 100) // 100
+            yield row(
+                "process_counters", pid=pid, start_boottime_ns=start, owner_uid=ALICE_UID, epoch_boottime_ns=SECOND,
+                kernel_mode=True, cycles=2 * spent, instructions=instructions, cycles_time_ns=spent,
+                llc_references=instructions // 125, llc_misses=instructions // 500, llc_time_ns=spent,
+                branches=instructions // 5, branch_misses=instructions // 500,
+                enabled_time_ns=4 * spent, running_time_ns=3 * spent,
+            )  # fmt: skip
+
+
+def alert(pid: int, since_s: int) -> Row:
+    """That the IPC of alice's process dropped."""
+    return row(
+        "alerts", pid=pid, start_boottime_ns=SECOND, kind="ipc_drop", owner_uid=ALICE_UID, comm=f"task{pid}",
+        since_boottime_ns=since_s * SECOND, value=0.25, usual_value=1.0, detail=f"pid {pid} makes a quarter",
+    )  # fmt: skip
+
+
 def threads_of(seq: int, processes: Iterable[Row]) -> Iterator[Row]:
     """Two more threads in every tenth process; the second one is busy for a fourth of the time."""
     for one in processes:
@@ -167,6 +206,7 @@ class FakeSource:
         self.maintained = 0
         self.intervals: list[int] = []
         self.sections: list[tuple[str, ...]] = []
+        self.pmu = True
 
     def push(self, new: Frame | str) -> None:
         """A frame arrives, or the connection is lost for a reason."""
@@ -208,10 +248,18 @@ class FakeSource:
         pass
 
     def ask(self, method: str, arguments: Arguments, done: Callable[[Any], None]) -> None:
-        """The threads of a process."""
-        assert method == "threads"
+        """The threads of a process, what the sources say, and nothing of the past."""
         assert self._pair is not None
         now = self._pair.current
+        if method == "snapshot":
+            done(unpack(encode_frame(with_sections(replace(now, sections={}), ("sources", sources(self.pmu))))))
+            return
+        if method == "segments":
+            done({"segments": [], "cursor": None})
+            return
+        if method != "threads":
+            done(RequestFailed("nothing is remembered there"))
+            return
         rows = [one for one in threads_of(now.seq, now.rows("processes").values()) if one[0] == arguments["pid"]]
         if not rows:
             done(RequestFailed(f"process {arguments['pid']} does not exist"))
@@ -247,10 +295,12 @@ def main() -> int:
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--lost-after", type=int)
     parser.add_argument("--hostile", action="store_true")
+    parser.add_argument("--no-pmu", action="store_true")
     options = parser.parse_args()
     table = busy_table(options.processes)
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip() if options.pid else BOOT_ID
     source = FakeSource()
+    source.pmu = not options.no_pmu
 
     def make(seq: int) -> Frame:
         rows = table(seq)
@@ -265,6 +315,12 @@ def main() -> int:
             made = with_sections(made, ("process_io", process_io(seq, rows)))
         if "threads" in wanted:
             made = with_sections(made, ("threads", threads_of(seq, rows)))
+        if "sources" in wanted:
+            made = with_sections(made, ("sources", sources(source.pmu)))
+        if "process_counters" in wanted and source.pmu:
+            made = with_sections(
+                made, ("process_counters", process_counters(seq, rows)), ("alerts", [alert(157, 1001)])
+            )
         return made
 
     def feed() -> None:

@@ -162,7 +162,12 @@ def _tab(m: Machine, key: str) -> None:
         lambda: any(line.split()[:5] == ["157", "alice", "314K", "157K", "157K"] for line in m.driver.screen.display)
     )
     m.send(key)
-    m.wait("CPU%")
+    # it makes 0.49 instructions of a cycle, at 2 GHz
+    counted = ["149", "alice", "98.0", "0.49", "980M", "2.00", "25.0", "-", "1.00", "2.00", "75.0"]
+    m.wait(lambda: counted in [line.split()[:11] for line in m.driver.screen.display])
+    assert "MEAS%" in m.driver.text
+    m.send(key)
+    m.wait("MEM%")
 
 
 @check(Action.QUIT)

@@ -23,6 +23,7 @@ from ztop_client.actions import Target, target
 from ztop_client.columns.column import ProcessTable, process_table
 from ztop_client.glyphs import ASCII, UNICODE, Glyphs
 from ztop_client.inspection import Block, Part
+from ztop_client.ipc_history import IpcHistory
 from ztop_client.keys import Action, action_of
 from ztop_client.process_page import ThreadsRead, overview, threads
 from ztop_client.sources.source import RequestFailed
@@ -105,6 +106,8 @@ class Page:
         self.table: ProcessTable = table
         self.asked: list[tuple[Part, Callable[[Sequence[Block]], None]]] = []
         self.acts: list[tuple[Action, Key]] = []
+        self.recalled: list[tuple[Callable[[IpcHistory | Exception], None], Callable[[float], None]]] = []
+        self.given_up: list[int] = []
         self.closed = 0
         self.rewinding = False
         self.failure: RequestFailed | None = None
@@ -114,6 +117,7 @@ class Page:
             chapter,
             table=lambda: self.table,
             read_threads=self.read_threads,
+            recall=self.recall,
             ask=self.ask,
             action_of=lambda key: action_of(key, self.rewinding),
             act=lambda action, key: self.acts.append((action, key)),
@@ -125,6 +129,12 @@ class Page:
 
     def ask(self, _target: Target, part: Part, done: Callable[[Sequence[Block]], None]) -> None:
         self.asked.append((part, done))
+
+    def recall(
+        self, _key: Key, _shown: Frame, done: Callable[[IpcHistory | Exception], None], at: Callable[[float], None]
+    ) -> Callable[[], None]:
+        self.recalled.append((done, at))
+        return lambda: self.given_up.append(len(self.recalled))
 
     def read_threads(self, _key: Key, done: ThreadsRead) -> None:
         done(self.failure or thread_frames()[1])

@@ -395,7 +395,7 @@ def test_the_bottom_bar_is_made_of_the_keys() -> None:
     least = ["F1Help", "F3Search", "F4Filter", "F5Tree", "F6Sort", "rRewind", "F7Nice-", "F8Nice+", "F9Kill", "F10Quit"]
     assert buttons(80) == least
     assert buttons(79) == least
-    assert buttons(120) == [*least, "EnterInfo", "TabI/O", "uUser", "HThreads"]
+    assert buttons(120) == [*least, "EnterInfo", "TabNext", "uUser", "HThreads"]
     found = button_at(80, 90, UNICODE)
     assert found is not None
     assert found.action is Action.PROCESS

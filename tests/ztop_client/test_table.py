@@ -134,9 +134,9 @@ def test_a_narrow_screen_leaves_the_last_columns_out() -> None:
 
 def test_tabs_are_named_where_there_is_room() -> None:
     made = screen(UNICODE, *hostile_frames())
-    assert next(line for line in text_of(made, 120) if "PID" in line).endswith("[Main] I/O ")
+    assert next(line for line in text_of(made, 120) if "PID" in line).endswith("[Main] I/O  Counters ")
     made.view.show_tab(1)
-    assert next(line for line in text_of(made, 120) if "PID" in line).endswith(" Main [I/O]")
+    assert next(line for line in text_of(made, 120) if "PID" in line).endswith(" Main [I/O] Counters ")
 
 
 def text_of(made: Screen, width: int = 100, height: int = 30) -> list[str]:

@@ -359,7 +359,7 @@ class TestTabs:
         assert view.sort.name == "io_bytes_per_second"
         view.order_by("pid")
         view.invert()
-        view.show_tab(2)
+        view.show_tab(3)
         assert (view.tab.name, view.sort.name, view.descending) == ("Main", "rss_bytes", True)
         view.show_tab(1)
         assert (view.sort.name, view.descending) == ("pid", True)
@@ -369,6 +369,10 @@ class TestTabs:
         view.show_tab(1)
         view.order_by("cpu_percent")
         assert view.tab.name == "Main"
+        # this one has it, too
+        view.show_tab(2)
+        view.order_by("cpu_percent")
+        assert view.tab.name == "Counters"
 
     def test_only_the_sections_that_are_drawn_are_wanted(self, view: View) -> None:
         assert "process_io" not in view.sections

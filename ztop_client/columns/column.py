@@ -136,6 +136,7 @@ class Align(Enum):
 
 Value: TypeAlias = Callable[[ProcessTable, Key], Cell]
 Attribute: TypeAlias = Callable[[Cell], str]
+Mark: TypeAlias = Callable[[ProcessTable, Key], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,8 @@ class Column:
 
     ``name`` is what --sort and configuration call it. ``width`` in cells; 0 takes what is left of the line.
     ``format`` draws a value (absence too), ``attribute`` names its colour. ``descending``: the largest come first
-    when a person picks the column. ``sections`` are what ``value`` reads.
+    when a person picks the column. ``sections`` are what ``value`` reads. ``mark`` names another colour for the cell
+    of a process of which something is to be noticed.
     """
 
     name: str
@@ -157,6 +159,7 @@ class Column:
     descending: bool
     sections: frozenset[str]
     help: str
+    mark: Mark | None = None
 
     def place_in_row(self) -> int | None:
         """Where the value stands in the process's own row, for a column that is simply that."""

@@ -6,6 +6,7 @@ from ztop_client.columns.column import (
     Align,
     Attribute,
     Column,
+    Mark,
     ProcessTable,
     Tab,
     Value,
@@ -16,7 +17,25 @@ from ztop_client.columns.column import (
     tab,
     total,
 )
-from ztop_client.formats import bytes_text, count_text, label_text, percent_text, time_text
+from ztop_client.columns.counters import (
+    BRANCH_MISS_PERCENT,
+    COUNTER_SECTIONS,
+    L1D_MISS_PERCENT,
+    LLC_MISS_PERCENT,
+    MISSES_PER_KILO_INSTRUCTION,
+    drop_mark,
+    ipc_attribute,
+    measured_attribute,
+)
+from ztop_client.formats import (
+    bytes_text,
+    count_text,
+    gigahertz_text,
+    label_text,
+    percent_text,
+    ratio_text,
+    time_text,
+)
 from ztop_protocol.frame import Cell, Key
 
 _PROCESSES = frozenset({"processes"})
@@ -82,8 +101,9 @@ def _priority_text(value: Cell) -> str:
 def _column(
     name: str, title: str, width: int, value: Value, form: Callable[[Cell], str], attribute: Attribute, text: str,
     *, align: Align = Align.RIGHT, descending: bool = True, sections: frozenset[str] = _PROCESSES,
+    mark: Mark | None = None,
 ) -> Column:  # fmt: skip
-    return Column(name, title, width, align, value, form, attribute, descending, sections, text)
+    return Column(name, title, width, align, value, form, attribute, descending, sections, text, mark)
 
 
 def _of(name: str) -> Value:
@@ -95,6 +115,7 @@ def tabs(own_user: str = "") -> tuple[Tab, ...]:
     return (
         tab("Main", main_columns(own_user), "cpu_percent"),
         tab("I/O", io_columns(own_user), "io_bytes_per_second"),
+        tab("Counters", counter_columns(own_user), "cpu_percent"),
     )
 
 
@@ -104,6 +125,11 @@ def _pid_and_user(own_user: str) -> tuple[Column, ...]:
         _column("user", "USER", 9, _of("user"), label_text, _user(own_user), "effective user",
                 align=Align.LEFT, descending=False),
     )  # fmt: skip
+
+
+def _cpu() -> Column:
+    return _column("cpu_percent", "CPU%", 5, rate("processes", "cpu_percent"), percent_text, _heat(25, 75),
+                   "CPU time, 100 is one core")  # fmt: skip
 
 
 def _command() -> Column:
@@ -123,8 +149,7 @@ def main_columns(own_user: str = "") -> tuple[Column, ...]:
         _column("shared_bytes", "SHR", 5, _of("shared_bytes"), bytes_text, _always("dim"), "shared resident memory"),
         _column("state", "S", 1, _of("state"), label_text, _state, "state: the kernel's letter",
                 align=Align.LEFT, descending=False),
-        _column("cpu_percent", "CPU%", 5, rate("processes", "cpu_percent"), percent_text, _heat(25, 75),
-                "CPU time, 100 is one core"),
+        _cpu(),
         _column("memory_percent", "MEM%", 5, memory_share("rss_bytes"), percent_text, _heat(10, 30),
                 "resident memory, of the machine's", sections=_WITH_MEMORY),
         _column("cpu_time_ns", "TIME+", 8, total("processes", "user_time_ns", "system_time_ns"), time_text, _plain,
@@ -151,6 +176,37 @@ def io_columns(own_user: str = "") -> tuple[Column, ...]:
         _column("swap_bytes", "SWAP", 5, _of("swap_bytes"), bytes_text, _size, "memory that is swapped out"),
         _command(),
     )  # fmt: skip
+
+
+def counter_columns(own_user: str = "") -> tuple[Column, ...]:
+    """The tab Counters: what a process's threads did while counters were attached, in user mode at least."""
+    return (
+        *_pid_and_user(own_user),
+        _cpu(),
+        _counted("ipc", "IPC", 4, ratio_text, ipc_attribute, "instructions per cycle", drop_mark),
+        _counted("instructions_per_second", "INS/s", 5, count_text, _plain, "instructions per second of CPU time"),
+        _counted("effective_hertz", "GHz", 4, gigahertz_text, _plain, "cycles per second of CPU time, in GHz"),
+        _counted("llc_miss_percent", "LLC%", 5, percent_text, _heat(*LLC_MISS_PERCENT),
+                 "misses of the last-level cache, of its references"),
+        _counted("l1d_miss_percent", "L1D%", 5, percent_text, _heat(*L1D_MISS_PERCENT),
+                 "misses of the first-level data cache, of all loads"),
+        _counted("branch_miss_percent", "BR%", 4, ratio_text, _heat(*BRANCH_MISS_PERCENT),
+                 "branches that were predicted wrongly"),
+        _counted("llc_misses_per_kilo_instruction", "MPKI", 4, ratio_text, _heat(*MISSES_PER_KILO_INSTRUCTION),
+                 "misses of the last-level cache per 1000 instructions"),
+        _counted("counters_share_percent", "MEAS%", 5, percent_text, measured_attribute,
+                 "share of the time in which the counters really counted"),
+        _command(),
+    )  # fmt: skip
+
+
+def _counted(
+    name: str, title: str, width: int, form: Callable[[Cell], str], attribute: Attribute, text: str,
+    mark: Mark | None = None,
+) -> Column:  # fmt: skip
+    return _column(
+        name, title, width, rate("process_counters", name), form, attribute, text, sections=COUNTER_SECTIONS, mark=mark
+    )
 
 
 def _flow_column(name: str, title: str, width: int, text: str, *counters: str) -> Column:

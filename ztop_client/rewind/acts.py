@@ -6,6 +6,7 @@ Each is asked for, gathered while the screen goes on, and given up with Esc.
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from ztop_client.explain.explain import BASELINE_NS, difference_before, explain
 from ztop_client.find import Finder, Stretch, needed_sections
 from ztop_client.formats import percent_text, span_text
 from ztop_client.incident import incident_path, save
+from ztop_client.ipc_history import IpcHistory, ipc_history
 from ztop_client.keys import Action
 from ztop_client.moments import moment_text
 from ztop_client.rewind.control import Rewinding, Span
@@ -37,6 +39,8 @@ from ztop_protocol.recording_format import RecordingError
 T = TypeVar("T")
 
 _MOST_FOUND = 500
+RECALLED_NS = 86_400_000_000_000
+"""The chart of a process goes back no farther."""
 _ALL_TIME = Span(0, (1 << 63) - 1)
 
 
@@ -94,6 +98,29 @@ class RewindActs:
         box = ProgressBox(title, lambda: gathering.give_up())
         self._screen.open(box)
         gathering = Gathering(self._ask, self._loop, span, sections, work, ended, progressed)
+
+    def recall_ipc(
+        self,
+        key: Key,
+        shown: Frame,
+        done: Callable[[IpcHistory | Exception], None],
+        progressed: Callable[[float], None],
+    ) -> Callable[[], None]:
+        """Gathers what a process made of its cycles, up to the frame that is shown; what is returned gives it up."""
+        start = key[1]
+        age_ns = shown.boottime_ns - start if isinstance(start, int) else 0
+        span = Span(max(shown.time_ns - min(max(age_ns, 0), RECALLED_NS), 0), shown.time_ns)
+
+        def ended(result: IpcHistory | RequestFailed) -> None:
+            done(result)
+            self._screen.changed()
+
+        def is_at(progress: Progress) -> None:
+            progressed(min(max(progress.share, 0.0), 1.0))
+            self._screen.changed()
+
+        work = partial(ipc_history, key=key)
+        return Gathering(self._ask, self._loop, span, {"process_counters"}, work, ended, is_at).give_up
 
     def _difference(self) -> None:
         span = self._rewinding.span()

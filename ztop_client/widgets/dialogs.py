@@ -176,6 +176,10 @@ class Page:
         self._top = 0
         self._page = 1
 
+    def turn(self, rows: Sequence[Sequence[Piece]]) -> None:
+        """Other rows: something has come to be known."""
+        self._rows = rows
+
     def box(self, width: int, height: int, glyphs: Glyphs) -> list[Line]:
         self._page = max(min(len(self._rows), height - 2), 1)
         widest = max(sum(cells(glyphs.showable(text)) for _, text in row) for row in self._rows)

@@ -86,7 +86,10 @@ def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs, ta
         start = [*left, *host, *(source if with_source else ())]
         if pieces_width(start, glyphs) + pieces_width(right, glyphs) < width:
             return justify(start, right, width, glyphs, "title")
-    return draw([*left, *state], width, glyphs, "title")
+    # the tabs can do without their names sooner than the state
+    whole = [*left, *state]
+    fits = pieces_width(whole, glyphs) <= width
+    return draw(whole if fits else [left[0], *state], width, glyphs, "title")
 
 
 class Meters:

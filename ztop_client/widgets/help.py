@@ -1,5 +1,8 @@
 """The help screen: the table of keys as a page, and what the colours of the meters mean."""
 
+from textwrap import wrap
+
+from ztop_client.columns.counters import COMPUTE_BOUND_IPC, MEMORY_BOUND_IPC
 from ztop_client.glyphs import Glyphs
 from ztop_client.keys import BINDINGS, REWIND_BINDINGS, Group, key_name
 from ztop_client.widgets.canvas import Piece
@@ -13,15 +16,28 @@ _MEMORY_LEGEND = (
     ("memory_used", "used"), ("memory_shared", "shared"), ("memory_buffers", "buffers"), ("memory_cache", "cache"),
     ("memory_arc", "ARC"),
 )  # fmt: skip
+_IPC_LEGEND = (
+    ("memory_bound", f"below {MEMORY_BOUND_IPC:g}: memory"),
+    ("compute_bound", f"from {COMPUTE_BOUND_IPC:g}: CPU"),
+    ("ipc_drop", "dropped"),
+)
 _KEYS_WIDTH, _HELP_WIDTH = 13, 54
 
 
-def help_page(glyphs: Glyphs) -> Page:
+def help_page(glyphs: Glyphs, note: str | None = None) -> Page:
     """The help screen."""
+    return Page("ztop: keys", help_rows(glyphs, note))
+
+
+def help_rows(glyphs: Glyphs, note: str | None) -> list[list[Piece]]:
+    """Its lines. ``note``: what this machine does not have, and why."""
     rows: list[list[Piece]] = [
         _legend("CPU", _CPU_LEGEND, glyphs),
         _legend("Memory", _MEMORY_LEGEND, glyphs),
+        _legend("IPC", _IPC_LEGEND, glyphs),
     ]
+    for line in wrap(note or "", _HELP_WIDTH):
+        rows.append([("box_text", " " * (_KEYS_WIDTH + 2) + line)])
     for group in Group:
         rows += [[], [("box_heading", group.value)]]
         for binding in (*BINDINGS, *REWIND_BINDINGS):
@@ -30,7 +46,7 @@ def help_page(glyphs: Glyphs) -> Page:
                 rows.append(
                     [("box_key", keys.rjust(_KEYS_WIDTH)), ("box_text", f"  {binding.help}".ljust(_HELP_WIDTH))]
                 )
-    return Page("ztop: keys", rows)
+    return rows
 
 
 def _legend(label: str, parts: tuple[tuple[str, str], ...], glyphs: Glyphs) -> list[Piece]:

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import TypeAlias
 
 from ztop_client.actions import Target
 from ztop_client.columns.column import ProcessTable
 from ztop_client.glyphs import Glyphs
 from ztop_client.inspection import Block, Part
+from ztop_client.ipc_history import IpcHistory
 from ztop_client.keys import ACTS_ON_PROCESSES, MOVES_IN_TIME, Action
-from ztop_client.process_page import ThreadReader, overview, threads
+from ztop_client.process_page import ThreadReader, counted, overview, threads
 from ztop_client.widgets.canvas import Line, Piece, cells, slice_cells
 from ztop_client.widgets.dialogs import framed
+from ztop_client.widgets.ipc_chart import ipc_chart
 from ztop_protocol.frame import Frame, Key
 
 
@@ -23,6 +26,7 @@ class Chapter(StrEnum):
     ENVIRONMENT = "Environment"
     MEMORY = "Memory"
     LIMITS = "Limits"
+    COUNTERS = "Counters"
 
 
 CHAPTERS = tuple(Chapter)
@@ -36,6 +40,11 @@ _ACTIONS = ACTS_ON_PROCESSES | MOVES_IN_TIME | {Action.HELP}
 _READING = (Block("", reason="reading…"),)
 _WIDEST_LABEL = 28
 
+Recall: TypeAlias = Callable[
+    [Key, Frame, Callable[[IpcHistory | Exception], None], Callable[[float], None]], Callable[[], None]
+]
+"""Gathers the past of a process up to a frame, and says how far it is (0 to 1); what it returns gives that up."""
+
 
 class ProcessPage:
     """A dialog as large as the screen. It asks for what the chapter needs, and keeps the last facts of the ended."""
@@ -48,6 +57,7 @@ class ProcessPage:
         *,
         table: Callable[[], ProcessTable | None],
         read_threads: ThreadReader,
+        recall: Recall,
         ask: Callable[[Target, Part, Callable[[Sequence[Block]], None]], None],
         action_of: Callable[[str], Action | None],
         act: Callable[[Action, Key], None],
@@ -57,6 +67,7 @@ class ProcessPage:
         self._key = key
         self._table = table
         self._read_threads = read_threads
+        self._recall = recall
         self._ask = ask
         self._action_of = action_of
         self._act = act
@@ -73,13 +84,18 @@ class ProcessPage:
         self._threads_asked = False
         self._seq = -1
         self._found: dict[Chapter, Sequence[Block]] = {}
+        self._counted: list[Block] = []
+        self._history: IpcHistory | None = None
+        self._history_note = "nothing of it is remembered yet"
+        """Why there is no chart."""
+        self._give_up: Callable[[], None] | None = None
         self._tabs: list[tuple[int, int]] = []
         self._turn_to(chapter)
 
     def box(self, width: int, height: int, glyphs: Glyphs) -> list[Line]:
         self._renew()
         inner = max(width - 4, 1)
-        body = list(_body(self._blocks(), inner, glyphs))
+        body = [*_body(self._blocks(), inner, glyphs), *self._chart(inner, glyphs)]
         self._page, self._rows = max(height - 4, 1), len(body)
         self._move(0)
         shown: list[list[Piece]] = [self._tab_line(inner), [], *body[self._top : self._top + self._page]]
@@ -114,7 +130,16 @@ class ProcessPage:
             return self._facts
         if self._chapter is Chapter.THREADS:
             return self._threads
+        if self._chapter is Chapter.COUNTERS:
+            return self._counted
         return self._found.get(self._chapter, _READING)
+
+    def _chart(self, inner: int, glyphs: Glyphs) -> list[list[Piece]]:
+        table = self._table()
+        if self._chapter is not Chapter.COUNTERS or table is None:
+            return []
+        chart = [] if self._history is None else ipc_chart(self._history, table.frame.boottime_ns, inner, glyphs)
+        return [[], *(chart or [[("box_text", f"({self._history_note})")]])]
 
     def _renew(self) -> None:
         """What a new frame brings."""
@@ -124,7 +149,9 @@ class ProcessPage:
         self._seq = table.frame.seq
         self._absent = self._why_absent(table)
         if self._absent is None:
-            self._facts = overview(table, self._key)
+            self._facts, self._counted = overview(table, self._key), [counted(table, self._key)]
+            if self._history is not None:
+                self._history.take(table.frame)
             if self._chapter is Chapter.THREADS:
                 self._renew_threads()
 
@@ -139,6 +166,30 @@ class ProcessPage:
         if not self._threads_asked:
             self._threads_asked = True
             self._read_threads(self._key, self._threads_read)
+
+    def _gather(self) -> None:
+        """Begins to gather what is remembered of its counters."""
+        table = self._table()
+        if table is None:
+            return
+        self._stop_gathering()
+        self._history_note = "looking back…"
+        self._give_up = self._recall(self._key, table.frame, self._gathered, self._gathering)
+
+    def _stop_gathering(self) -> None:
+        if self._give_up is not None:
+            self._give_up()
+            self._give_up = None
+
+    def _gathering(self, share: float) -> None:
+        self._history_note = f"looking back: {100 * share:.0f} %"
+
+    def _gathered(self, found: IpcHistory | Exception) -> None:
+        self._give_up = None
+        if isinstance(found, Exception):
+            self._history_note = str(found)
+        else:
+            self._history, self._history_note = found, "nothing was counted of it in what is remembered"
 
     def _threads_read(self, frame: Frame | Exception) -> None:
         self._threads_asked = False
@@ -155,6 +206,8 @@ class ProcessPage:
         self._chapter, self._top = chapter, 0
         if chapter is Chapter.THREADS and self._absent is None:
             self._renew_threads()
+        elif chapter is Chapter.COUNTERS:
+            self._gather()
         elif (part := _PARTS.get(chapter)) is not None:
             self._ask(self._target, part, lambda blocks: self._found.update({chapter: blocks}))
 
@@ -174,6 +227,7 @@ class ProcessPage:
         elif key == "r":
             self._turn_to(self._chapter)
         elif key in ("esc", "q", "f10", "enter", "backspace"):
+            self._stop_gathering()
             self._closed()
             return False
         elif (action := self._action_of(key)) is not None and action in _ACTIONS:

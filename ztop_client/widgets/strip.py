@@ -1,6 +1,6 @@
 """A curve of the last minutes: two moments in each cell in braille, one in ASCII."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ztop_client.glyphs import Glyphs
 from ztop_client.widgets.canvas import Piece
@@ -19,10 +19,12 @@ def columns_of(width: int, glyphs: Glyphs) -> int:
     return width if glyphs.ascii_only else 2 * width
 
 
-def strip(values: Sequence[float | None], height: int, glyphs: Glyphs) -> list[list[Piece]]:
+def strip(
+    values: Sequence[float | None], height: int, glyphs: Glyphs, style: Callable[[float], str] = heat
+) -> list[list[Piece]]:
     """``height`` lines, the upper first; ``values`` are shares (0 to 1), :func:`columns_of` the width.
 
-    Nothing is a line at the bottom; what is not known is a hole.
+    Nothing is a line at the bottom; what is not known is a hole. ``style`` is the colour of a share.
     """
     steps = len(glyphs.levels) - 1 if glyphs.ascii_only else _DOTS
     heights = [0 if value is None else max(round(min(max(value, 0.0), 1.0) * steps * height), 1) for value in values]
@@ -38,11 +40,11 @@ def strip(values: Sequence[float | None], height: int, glyphs: Glyphs) -> list[l
             ]
         if height > 1:
             # the higher, the hotter
-            lines.append([(heat((row + 0.5) / height), "".join(cells))])
+            lines.append([(style((row + 0.5) / height), "".join(cells))])
             continue
         per_cell = len(values) // max(len(cells), 1)
         hottest = [
             max(value or 0.0 for value in values[at * per_cell : (at + 1) * per_cell]) for at in range(len(cells))
         ]
-        lines.append(joined([(heat(value), cell) for value, cell in zip(hottest, cells, strict=True)]))
+        lines.append(joined([(style(value), cell) for value, cell in zip(hottest, cells, strict=True)]))
     return lines

@@ -115,7 +115,8 @@ class Table:
             run = remembered.get(value)
             if run is None:
                 run = remembered[value] = self._cell(column, value)
-            line.append(run)
+            mark = None if column.mark is None else column.mark(table, key)
+            line.append(run if mark is None else (mark, *run[1:]))
         if self._too_wide:
             line = cut(line, 0, width)
         if key in view.tagged:
