@@ -300,7 +300,9 @@ int nvmlDeviceGetMPSComputeRunningProcesses_v3(Device d, u32 *n, Process *p) { r
 int nvmlDeviceGetProcessUtilization(Device d, Sample *found, u32 *count, u64 since) {
     int status = enter(__func__, d->where), from = 0;
     u32 room = found ? *count : 0, number_of = 0;
-    Sample sample = {.at = now_ns() / 1000};
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    Sample sample = {.at = wall.tv_sec * 1000000ULL + wall.tv_nsec / 1000};
     const char *value;
     pthread_mutex_lock(&lock);
     while ((value = find(d->where, "process", &from)))
@@ -348,4 +350,4 @@ int nvmlGpmMetricsGet(Metrics *request) {
 #define ABSENT(name) int name(void) { return UNSUPPORTED; }
 ABSENT(nvmlDeviceGetComputeMode) ABSENT(nvmlDeviceGetDisplayMode) ABSENT(nvmlDeviceGetDisplayActive)
 ABSENT(nvmlDeviceGetPersistenceMode) ABSENT(nvmlDeviceGetCudaComputeCapability) ABSENT(nvmlDeviceGetSerial)
-ABSENT(nvmlDeviceGetCurrentDriverModel) ABSENT(nvmlDeviceGetMemoryBusWidth)
+ABSENT(nvmlDeviceGetCurrentDriverModel) ABSENT(nvmlDeviceGetDriverModel) ABSENT(nvmlDeviceGetMemoryBusWidth)
