@@ -124,10 +124,10 @@ def _packages(folder: Path) -> list[Path]:
 
 
 def _unpack(package: Path, into: Path, *options: str) -> None:
-    files = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE)
     unpack = ["tar", "-x", "-C", str(into), "--no-same-owner", "--keep-directory-symlink", *options]
-    subprocess.run(unpack, stdin=files.stdout, check=True)
-    assert files.wait() == 0, package
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as files:
+        subprocess.run(unpack, stdin=files.stdout, check=True)
+    assert files.returncode == 0, package
 
 
 def _requirements() -> list[str]:
