@@ -31,6 +31,7 @@ from ztopd.collectors.perf.events import Counting, groups  # noqa: E402
 from ztopd.collectors.perf.probe import Countable, probe  # noqa: E402
 from ztopd.collectors.perf.process_counters import ProcessCounters  # noqa: E402
 from ztopd.collectors.perf.syscall import LinuxKernel  # noqa: E402
+from ztopd.collectors.process_entry import Process  # noqa: E402
 from ztopd.collectors.process_stat import parse_stat  # noqa: E402
 from ztopd.collectors.processes import Processes  # noqa: E402
 from ztopd.collectors.source import Problem, Roots  # noqa: E402
@@ -52,6 +53,20 @@ class NoReader:
 
     def problem(self) -> Problem | None:
         return None
+
+
+class Own:
+    """The scan, as if there were no processes but ours."""
+
+    def __init__(self, scan: Processes, pids: list[int]) -> None:
+        self._scan = scan
+        self._pids = frozenset(pids)
+
+    def ran(self) -> list[Process]:
+        return [process for process in self._scan.ran() if process.pid in self._pids]
+
+    def ended(self) -> list[Process]:
+        return list(self._scan.ended())
 
 
 @contextmanager
@@ -123,10 +138,10 @@ def per_group(layout: Layout, descriptors: Descriptors) -> None:
 def ticks(processes: int, active: float, count: int) -> None:
     """The CPU time of a tick, without counters and with them."""
     busy = round(processes * active)
-    with forked(*[wake_often] * busy, *[doze] * (processes - busy)):
+    with forked(*[wake_often] * busy, *[doze] * (processes - busy)) as pids:
         descriptors = Descriptors(raise_descriptor_limit())
         scan = Processes(Roots(), NoReader(), descriptors)
-        counters = ProcessCounters(Roots(), scan, descriptors, Counting.SOFTWARE, LinuxKernel())
+        counters = ProcessCounters(Roots(), Own(scan, pids), descriptors, Counting.SOFTWARE, LinuxKernel())
         scans, steady, attaching = [], [], []
         for number in range(40 + count):
             time.sleep(0.25)

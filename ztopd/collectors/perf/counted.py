@@ -14,7 +14,7 @@ class Counted:
         "attached_boottime_ns",
         "counts",
         "cpu_time_ns",
-        "epoch_boottime_ns",
+        "head",
         "missed_cpu_ns",
         "missed_enabled_ns",
         "not_before_ns",
@@ -41,16 +41,21 @@ class Counted:
         """Counts of a new owner."""
         self.owner_uid = self.process.owner_uid
         self.counts = Counts(layout)
-        self.epoch_boottime_ns: int | None = None
         self.refused = False
         self.not_before_ns = 0
         self.waits_since_ns: int | None = None
         self.missed_cpu_ns, self.missed_enabled_ns = self.cpu_time_ns, 0
         self.row = None
+        self.head: Row = ()
 
-    def make_row(self, kernel_mode: bool) -> None:
+    def begin_epoch(self, boottime_ns: int, kernel_mode: bool) -> None:
+        """There are counters from now on, and a row."""
+        self.head = (*self.process.key, self.owner_uid, boottime_ns, kernel_mode)
+        self.make_row()
+
+    def make_row(self) -> None:
         """Makes the row anew."""
-        self.row = self.counts.row((*self.process.key, self.owner_uid, self.epoch_boottime_ns, kernel_mode))
+        self.row = self.counts.row(self.head)
 
 
 def cpu_time_ns(process: Process) -> int:

@@ -75,6 +75,7 @@ class ProcessCounters:
     ) -> None:
         """``descriptors`` is the budget shared with the process table, ``open_ns`` a tick's CPU time for opening."""
         self._roots = roots
+        self._folder = os.open(roots.proc, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._scan = scan
         self._descriptors = Descriptors(min(MAX_DESCRIPTORS, descriptors.limit // 4), descriptors)
         self._counting = counting
@@ -92,6 +93,10 @@ class ProcessCounters:
 
     def close(self) -> None:
         """Lets go of every descriptor."""
+        self._forget()
+        os.close(self._folder)
+
+    def _forget(self) -> None:
         for counted in self._counted.values():
             self._detach(counted)
         self._counted.clear()
@@ -119,7 +124,7 @@ class ProcessCounters:
         countable, self._problem = self._found()
         if countable != (None if self._layout is None else self._layout.countable):
             # what was counted in another manner cannot be gone on with
-            self.close()
+            self._forget()
             self._layout = None if countable is None else Layout(countable)
         for counted in self._counted.values():
             counted.refused = False
@@ -185,7 +190,6 @@ class ProcessCounters:
 
     def _read(self, now: int) -> None:
         assert self._layout is not None
-        kernel_mode = self._layout.countable.kernel_mode
         for counted in self._counted.values():
             attached, process = counted.attached, counted.process
             if attached is None:
@@ -202,7 +206,7 @@ class ProcessCounters:
                 continue
             try:
                 changed = attached.read(counted.counts)
-                if changed and os.stat(f"{self._roots.proc}/{process.stat_path}").st_uid != counted.owner_uid:
+                if changed and os.stat(process.stat_path, dir_fd=self._folder).st_uid != counted.owner_uid:
                     # of the time before and of the time after: nobody's
                     self._begin_anew(counted)
                     continue
@@ -216,8 +220,8 @@ class ProcessCounters:
                 self._give_up(counted, error, now)
                 continue
             if changed:
-                counted.make_row(kernel_mode)
-            if ran:
+                counted.make_row()
+            if ran and counted.cpu_time_ns - counted.missed_cpu_ns >= MISSED_NS:
                 self._check_missed(counted, attached, now)
 
     def _check_missed(self, counted: Counted, attached: Attached, now: int) -> None:
@@ -229,11 +233,9 @@ class ProcessCounters:
         used = counted.cpu_time_ns - counted.missed_cpu_ns
         enabled_ns = counted.counts.enabled_time_ns // len(self._layout.countable.groups)
         grown = enabled_ns - counted.missed_enabled_ns
-        if attached.is_complete:
-            if used < MISSED_NS:
-                return
-            if grown < used * _MISSED_SHARE and now - counted.attached_boottime_ns > REATTACH_NS:
-                self._detach(counted)
+        was_long = now - counted.attached_boottime_ns > REATTACH_NS
+        if attached.is_complete and grown < used * _MISSED_SHARE and was_long:
+            self._detach(counted)
         counted.missed_cpu_ns, counted.missed_enabled_ns = counted.cpu_time_ns, enabled_ns
 
     def _attach(self, wanted: list[tuple[int, Counted]], now: int) -> None:
@@ -272,12 +274,9 @@ class ProcessCounters:
             counted.owner_uid,
         )
         counted.attached_boottime_ns, counted.waits_since_ns = now, None
-        counted.missed_cpu_ns = counted.cpu_time_ns
-        counted.missed_enabled_ns = counted.counts.enabled_time_ns // len(self._layout.countable.groups)
         self._go_on(counted, attached, until_ns, now)
         if counted.attached is not None and counted.row is None:
-            counted.epoch_boottime_ns = now
-            counted.make_row(self._layout.countable.kernel_mode)
+            counted.begin_epoch(now, self._layout.countable.kernel_mode)
 
     def _make_room(self, needed: int, now: int) -> None:
         """Lets go of what rests longest, as far as that helps."""
@@ -289,8 +288,12 @@ class ProcessCounters:
             self._detach(resting.pop())
 
     def _go_on(self, counted: Counted, attached: Attached, until_ns: int, now: int) -> None:
+        assert self._layout is not None
         try:
             attached.go_on(until_ns)
+            if attached.is_complete:
+                counted.missed_cpu_ns = counted.cpu_time_ns
+                counted.missed_enabled_ns = counted.counts.enabled_time_ns // len(self._layout.countable.groups)
         except ProcessLookupError:
             # it is gone, or not what it was when it was scanned
             self._detach(counted)
