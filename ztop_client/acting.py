@@ -160,7 +160,7 @@ class Acting:
             return None
         rows = self._view.chosen() if keys is None else keys
         wanted = self._view.targets() if keys is None else keys
-        note = _THREAD_NOTE if set(rows) - set(wanted) else ""
+        note = _THREAD_NOTE if any(row in self._view.table.threads for row in rows) else ""
         try:
             targets = [target(self._view.table.frame, key) for key in wanted]
         except Refused as refusal:

@@ -42,6 +42,8 @@ class Target:
 
 def target(frame: Frame, key: Key) -> Target:
     """The process ``key`` of ``frame``. Raises :exc:`Refused` where the frame does not have it."""
+    if key[1] is None:
+        raise Refused(f"Process {key[0]} is known to its GPU alone: it cannot be told which process here it is.")
     row = frame.rows("processes").get(key)
     if row is None:
         raise Refused(f"Process {key[0]} is gone.")

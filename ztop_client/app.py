@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ztop_client.columns.processes import tabs
 from ztop_client.glyphs import ASCII
 from ztop_client.options import DEFAULT_INTERVAL_SECONDS, Options
 from ztop_client.settings import (
@@ -110,15 +109,18 @@ def show(options: Options, open: Callable[[View], Opened]) -> int:
 
     ``open`` is called once it is known that there is a terminal. Closes the source.
     """
+    program = options.program
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print("ztop: the screen needs a terminal; ztop -b prints without one", file=sys.stderr)
+        sentence = f"the screen needs a terminal; {program.name} -b prints without one"
+        print(f"{program.name}: {sentence}", file=sys.stderr)
         return 2
-    view = View(tabs(own_user()), ASCII)
+    view = View(program.tabs(own_user()), ASCII, program=program)
     names = list(dict.fromkeys(column.name for tab in view.tabs for column in tab.columns))
     if options.order is not None and options.order.column not in names:
-        print(f"ztop: --sort: the screen shows no {options.order.column}, but {', '.join(names)}", file=sys.stderr)
+        sentence = f"--sort: the screen shows no {options.order.column}, but {', '.join(names)}"
+        print(f"{program.name}: {sentence}", file=sys.stderr)
         return 2
-    path = settings_path(os.environ)
+    path = settings_path(os.environ, program.settings_file)
     before, notice = (Settings(), None) if path is None else _remembered_before(path)
     before.apply(view)
     asked_for(options, view)

@@ -26,7 +26,7 @@ def meant(text: str) -> Expression:
 
 
 def _age(table: ProcessTable, key: Key) -> Cell:
-    start = key[1]
+    start = table.processes[key][PROCESSES.position["start_boottime_ns"]]
     return table.frame.boottime_ns - start if isinstance(start, int) else None
 
 

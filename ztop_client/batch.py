@@ -6,7 +6,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from ztop_client.asking import matching, meant, sections_of
 from ztop_client.channel import DaemonUnreachable
 from ztop_client.json_lines import json_line
 from ztop_client.options import DEFAULT_INTERVAL_SECONDS, Options
+from ztop_client.program import NothingToShow, Printer
 from ztop_client.sources.opening import Opened, open_source
 from ztop_client.sources.source import Pair, Source
 from ztop_client.text import printable
@@ -90,7 +91,11 @@ def _say_new_problem(recorder: "Recorder | None") -> None:
 
 def print_pairs(pairs: Iterable[Pair], options: Options) -> int:
     """Prints frames as ``options`` have it, ``options.iterations`` at most; returns the exit status."""
-    return print_texts(_texts(pairs, options))
+    try:
+        return print_texts(_texts(options.program.worth_printing(pairs), options))
+    except NothingToShow as nothing:
+        say(str(nothing), options.program.name)
+        return 1
 
 
 def print_texts(texts: Iterable[str]) -> int:
@@ -130,11 +135,11 @@ def chosen(pair: Pair, options: Options) -> list[Row]:
 
 
 def _texts(pairs: Iterable[Pair], options: Options) -> Iterator[str]:
-    make = _make_json if options.json else _page_maker()
+    make = options.program.printer(options)
     for number, pair in enumerate(pairs, 1):
         if number == 1 and _asks_for_counters(options) and (problem := counters_problem(pair.current)) is not None:
             say(problem)
-        yield make(pair, options)
+        yield make(pair)
         if number == options.iterations:
             return
 
@@ -146,20 +151,24 @@ def _asks_for_counters(options: Options) -> bool:
     return not names.isdisjoint(_COUNTERS)
 
 
-def _make_json(pair: Pair, options: Options) -> str:
-    return json_line(pair, chosen(pair, options), options.columns)
+def printer(options: Options) -> Printer:
+    """What makes a frame's text: its processes."""
+    if options.json:
+        return lambda pair: json_line(pair, chosen(pair, options), options.columns)
+    return pages(lambda pair: text_page(pair, chosen(pair, options), options.columns, columns_of_terminal()))
 
 
-def _page_maker() -> Callable[[Pair, Options], str]:
+def pages(make: Printer) -> Printer:
+    """The same with an empty line between two pages."""
     is_first = True
 
-    def make(pair: Pair, options: Options) -> str:
+    def page(pair: Pair) -> str:
         nonlocal is_first
         lead = "" if is_first else "\n"
         is_first = False
-        return lead + text_page(pair, chosen(pair, options), options.columns, columns_of_terminal())
+        return lead + make(pair)
 
-    return make
+    return page
 
 
 def columns_of_terminal() -> int | None:
@@ -234,6 +243,6 @@ def _say_if_rounded(opened: Opened, interval_seconds: float) -> None:
         )
 
 
-def say(sentence: str) -> None:
+def say(sentence: str, program: str = "ztop") -> None:
     """Says a sentence on standard error."""
-    print(f"ztop: {printable(sentence)}", file=sys.stderr)
+    print(f"{program}: {printable(sentence)}", file=sys.stderr)

@@ -1,15 +1,17 @@
-"""The command line of ``ztop``."""
+"""The command line of ``ztop``, and of ``ztop-g``."""
 
 import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NoReturn
 
 from ztop_client.channel import DaemonUnreachable
 from ztop_client.options import DEFAULT_INTERVAL_SECONDS, Options
+from ztop_client.program import ZTOP, Program
 from ztop_client.text import printable
-from ztop_protocol.processes import COLUMNS, Order, natural_order
+from ztop_protocol.processes import Order
 from ztop_protocol.version import VERSION
 
 _ONLY_WITH_BATCH = {"iterations": "-n", "json": "--json", "columns": "--columns", "limit": "--limit"}
@@ -59,7 +61,7 @@ _NEED: tuple[tuple[str, tuple[str, ...]], ...] = (
 _TIME_FLAGS = ("--at", "--from", "--since", "--to")
 _TIMES_FLAGS = ("--diff", "--explain")
 _EPILOG = """\
-ztop shows the state of a ztopd: the one at --socket, at $ZTOP_SOCKET, at /run/ztopd/ztopd.sock or at
+{} shows the state of a ztopd: the one at --socket, at $ZTOP_SOCKET, at /run/ztopd/ztopd.sock or at
 $XDG_RUNTIME_DIR/ztop/ztopd.sock. Where none is running and none was asked for, it starts one for itself.
 """
 
@@ -71,10 +73,10 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {printable(message)}\n")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, program: Program = ZTOP) -> int:
     """Runs ``ztop``; returns the exit status: 1 where there is nothing to show, 2 for bad arguments, 130 for Ctrl-C."""
     try:
-        options = parse(sys.argv[1:] if argv is None else argv)
+        options = parse(sys.argv[1:] if argv is None else argv, program)
         if options.export_path is not None:
             from ztop_client.export.command import run as export
 
@@ -99,15 +101,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run(options)
     except DaemonUnreachable as error:
-        print(f"ztop: {printable(str(error))}", file=sys.stderr)
+        print(f"{program.name}: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
 
 
-def parse(argv: Sequence[str]) -> Options:
+def parse(argv: Sequence[str], program: Program = ZTOP) -> Options:
     """The options; exits with status 2 and a sentence where they cannot be meant."""
-    parser = _parser()
+    parser = _parser(program)
     given = vars(parser.parse_args(_with_times_joined(argv)))
     unset = vars(parser.parse_args([]))
     meant = {name for name, value in given.items() if value != unset[name]}
@@ -127,9 +129,9 @@ def parse(argv: Sequence[str]) -> Options:
     if len(given["explain_texts"]) > 2:
         parser.error("argument --explain: one moment was expected, or the two ends of a span")
     _check_questions(parser, given["filter_text"], given["find_text"])
-    _check_order(parser, given["order"], for_difference="diff_texts" in meant)
+    _check_order(parser, given["order"], program, for_difference="diff_texts" in meant)
     texts = {name: tuple(given[name]) for name in ("diff_texts", "explain_texts")}
-    return Options(**{**given, **texts})
+    return Options(**{**given, **texts}, program=program)
 
 
 def _check_questions(parser: _Parser, filter_text: str | None, find_text: str | None) -> None:
@@ -153,9 +155,9 @@ def _check_questions(parser: _Parser, filter_text: str | None, find_text: str | 
                 parser.exit(2, "\n".join((f"{parser.prog}: {flag}: {printable(lines[0])}", *lines[1:], "")))
 
 
-def _check_order(parser: _Parser, order: Order | None, *, for_difference: bool) -> None:
+def _check_order(parser: _Parser, order: Order | None, program: Program, *, for_difference: bool) -> None:
     """Whether what is shown can be sorted by that column."""
-    if order is None or (not for_difference and order.column in COLUMNS):
+    if order is None or (not for_difference and order.column in program.columns):
         return
     from ztop_client.difference.result import SORT_COLUMNS
 
@@ -182,15 +184,15 @@ def _with_times_joined(argv: Sequence[str]) -> list[str]:
     return joined
 
 
-def _parser() -> _Parser:
+def _parser(program: Program) -> _Parser:
     parser = _Parser(
-        prog="ztop",
-        description="Shows the processes of this machine and what they use.",
-        epilog=_EPILOG,
+        prog=program.name,
+        description=f"Shows {program.shows}.",
+        epilog=_EPILOG.format(program.name),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"ztop {VERSION}")
+    parser.add_argument("--version", action="version", version=f"{program.name} {VERSION}")
     parser.add_argument(
         "--socket", dest="socket_path", metavar="PATH", type=_path, help="the daemon's socket (default: see below)"
     )
@@ -203,7 +205,13 @@ def _parser() -> _Parser:
         f"(default: {DEFAULT_INTERVAL_SECONDS:g}, or what + and - on the screen chose last)",
     )
     rows = parser.add_argument_group("processes")
-    rows.add_argument("--sort", dest="order", metavar="COLUMN", type=_order, help="the column to sort by: cpu_percent")
+    rows.add_argument(
+        "--sort",
+        dest="order",
+        metavar="COLUMN",
+        type=partial(_order, program),
+        help=f"the column to sort by: {program.tabs('')[0].usual.name}",
+    )
     rows.add_argument(
         "--filter",
         dest="filter_text",
@@ -222,7 +230,11 @@ def _parser() -> _Parser:
     )
     batch.add_argument("--json", action="store_true", help="one JSON object a line for each frame: see docs/batch.md")
     batch.add_argument(
-        "--columns", metavar="A,B,...", type=_columns, default=(), help="the columns of the processes, by name"
+        "--columns",
+        metavar="A,B,...",
+        type=partial(_columns, program),
+        default=(),
+        help="the columns of the processes, by name",
     )
     batch.add_argument("--limit", metavar="N", type=_count, help="print at most N processes")
     past = parser.add_argument_group(
@@ -337,30 +349,30 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _order(text: str) -> Order:
-    if text not in COLUMNS:
+def _order(program: Program, text: str) -> Order:
+    if text not in program.columns:
         from ztop_client.difference.result import SORT_COLUMNS
 
         if text in SORT_COLUMNS:
             return Order(text)
-    return natural_order(_column(text))
+    return program.order(_column(program, text))
 
 
-def _columns(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_column(name.strip()) for name in text.split(",")))
+def _columns(program: Program, text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_column(program, name.strip()) for name in text.split(",")))
 
 
-def _column(name: str) -> str:
-    if name in COLUMNS:
+def _column(program: Program, name: str) -> str:
+    if name in program.columns:
         return name
     # imported where it is needed: only a mistake needs it
     from difflib import get_close_matches
 
     wanted = name.lower()
     close = [
-        *(column for column in COLUMNS if wanted and column.startswith(wanted)),
-        *get_close_matches(wanted, COLUMNS, n=1),
-        *(column for column in COLUMNS if wanted and wanted in column),
+        *(column for column in program.columns if wanted and column.startswith(wanted)),
+        *get_close_matches(wanted, program.columns, n=1),
+        *(column for column in program.columns if wanted and wanted in column),
     ]
     hint = f"; is {close[0]} meant?" if close else ""
     raise argparse.ArgumentTypeError(f"there is no column {name!r}{hint}")

@@ -79,10 +79,7 @@ class Controller:
             Action.TAB: lambda: self.tab(view.place + 1),
             Action.HELP: self._open_help,
             Action.QUIT: quit,
-            Action.SORT_CPU: lambda: view.order_by("cpu_percent"),
-            Action.SORT_MEMORY: lambda: view.order_by("memory_percent"),
-            Action.SORT_TIME: lambda: view.order_by("cpu_time_ns"),
-            Action.SORT_PID: lambda: view.order_by("pid"),
+            **{action: partial(view.order_by, column) for action, column in view.program.sorts.items()},
             Action.SORT_MENU: self._open_sort_menu,
             Action.INVERT: view.invert,
             Action.SEARCH: self._open_search,
@@ -120,9 +117,12 @@ class Controller:
             self._settle()
             if self._prompt_key(self._screen.prompt, key):
                 return
-        action = action_of(key, self._rewinding.is_active)
+        action = self._action_of(key)
         if action is not None:
             self.act(action)
+
+    def _action_of(self, key: str) -> Action | None:
+        return action_of(key, self._rewinding.is_active, self._view.program.bindings)
 
     def act(self, action: Action) -> None:
         """Does what a key or a button asks for."""
@@ -252,20 +252,22 @@ class Controller:
                 target,
                 key,
                 chapter,
-                table=lambda: view.table,
+                table=lambda: view.table and (view.table.of_processes or view.table),
                 read_threads=self._read_threads,
                 recall=self._recall,
                 ask=self._ask,
-                action_of=lambda key: action_of(key, self._rewinding.is_active),
+                action_of=self._action_of,
                 act=self._act_on_page,
                 closed=self._page_closed,
             )
         )
 
     def _open_help(self) -> None:
-        page = help_page(self._glyphs)
+        program = self._view.program
+        page = help_page(self._glyphs, program=program)
         self._screen.open(page)
-        self._ask_why_no_counters(lambda why: page.turn(help_rows(self._glyphs, why)))
+        if program.has_meters:
+            self._ask_why_no_counters(lambda why: page.turn(help_rows(self._glyphs, why)))
 
     def _act_on_page(self, action: Action, key: Key) -> None:
         if self._rewinding.is_active and self._rewinding.act(action):

@@ -42,8 +42,12 @@ class Glyphs:
         """Any text made printable, with an ASCII ``?`` for each character that the terminal cannot show."""
         shown = printable(text)
         if self.ascii_only and not shown.isascii():
-            return shown.encode("ascii", "replace").decode("ascii")
+            return shown.translate(_ASCII_FOR).encode("ascii", "replace").decode("ascii")
         return shown
+
+
+_ASCII_FOR = str.maketrans("▲▼", "^v")
+"""What columns and sentences have in them."""
 
 
 UNICODE = Glyphs(

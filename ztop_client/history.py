@@ -31,11 +31,11 @@ class History:
         """Second -> the sum of the figure x ns, and how many ns of it are known."""
         self._ends: set[int] = set()
 
-    def add(self, previous: Frame | None, current: Frame) -> bool:
-        """A frame, and the one that its rates are computed against; whether it says more. The same one counts once."""
+    def add(self, previous: Frame | None, current: Frame) -> None:
+        """A frame, and the one that its rates are computed against. The same frame counts once."""
         sampled = current.sections.get(self._section)
         if sampled is None:
-            return False
+            return
         last = self._last
         if last is not None and last.boot_id != current.boot_id:
             last = self._length_ns = None
@@ -43,7 +43,7 @@ class History:
             self._ends.clear()
         self._last = current
         if sampled.sampled_boottime_ns in self._ends:
-            return False
+            return
         before = self._length_ns
         # of several frames that came at once only the last is seen
         for base in (last, previous):
@@ -53,8 +53,8 @@ class History:
                 continue
             self._length_ns = length
             if before is None or length <= _GAP * before:
-                return self._keep(base, current, length)
-        return False
+                self._keep(base, current, length)
+                return
 
     def until(self, end_ns: int, count: int, seconds: int) -> list[float | None]:
         """The means of the last ``count`` spans of so many seconds; the last one holds ``end_ns``. None: not seen.
@@ -72,10 +72,10 @@ class History:
             means.append(sum(value for value, _ in sums) / known_ns if known_ns else None)
         return means
 
-    def _keep(self, base: Frame | None, current: Frame, length_ns: int) -> bool:
+    def _keep(self, base: Frame | None, current: Frame, length_ns: int) -> None:
         value = self._figure(base, current)
         if value is None:
-            return False
+            return
         end_ns = current.sections[self._section].sampled_boottime_ns
         start_ns = max(end_ns - length_ns, end_ns - _MOST_SECONDS * SECOND_NS)
         self._ends.add(end_ns)
@@ -89,7 +89,6 @@ class History:
             near = range(now - _MOST_SECONDS, now + _MOST_SECONDS)
             self._seconds = {second: sums for second, sums in self._seconds.items() if second in near}
             self._ends = {end for end in self._ends if end // SECOND_NS in near}
-        return True
 
 
 class BusyHistory(History):

@@ -4,8 +4,10 @@ In the tree, htop folds with ``+`` and ``-``; here those change the refresh inte
 and ``=`` (htop's alias) folds and unfolds.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 
 class Action(StrEnum):
@@ -171,8 +173,16 @@ REWIND_BINDINGS: tuple[Binding, ...] = (
 )
 """What keys mean while the screen shows the past; all others mean what they mean at any time."""
 
-ACTION_OF: dict[str, Action] = {key: binding.action for binding in BINDINGS for key in binding.keys}
-_REWIND_ACTION_OF: dict[str, Action] = {key: binding.action for binding in REWIND_BINDINGS for key in binding.keys}
+
+
+@lru_cache(maxsize=4)
+def actions(bindings: tuple[Binding, ...]) -> Mapping[str, Action]:
+    """What each key asks for."""
+    return {key: binding.action for binding in bindings for key in binding.keys}
+
+
+ACTION_OF = actions(BINDINGS)
+_REWIND_ACTION_OF = actions(REWIND_BINDINGS)
 
 ACTS_ON_PROCESSES = frozenset(
     {Action.SIGNAL, Action.HIGHER_PRIORITY, Action.LOWER_PRIORITY, Action.IO_PRIORITY, Action.AFFINITY}
@@ -187,11 +197,11 @@ MOVES_IN_TIME = frozenset(
 """What keys of rewind do on the page of a process, too; all others it has for itself, or leaves alone."""
 
 
-def action_of(key: str, rewinding: bool = False) -> Action | None:
-    """What ``key`` asks for on the process screen."""
+def action_of(key: str, rewinding: bool = False, bindings: tuple[Binding, ...] = BINDINGS) -> Action | None:
+    """What ``key`` asks for on the screen whose keys these are."""
     if rewinding and key in _REWIND_ACTION_OF:
         return _REWIND_ACTION_OF[key]
-    return ACTION_OF.get(key)
+    return actions(bindings).get(key)
 
 
 _NAMES = {

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ztop_client.gpu.device import Gpu, gpus
 from ztop_protocol.frame import Cell, Frame, Key, Row
 from ztop_protocol.rates import RATE_POSITION, RateTable
 from ztop_protocol.schema import SECTIONS
@@ -110,6 +111,7 @@ class Machine:
     """Those that lead out of the machine."""
     temperature: Temperature | None
     battery: Battery | None
+    gpus: tuple[Gpu, ...] = ()
 
 
 def machine(previous: Frame | None, current: Frame) -> Machine:
@@ -118,6 +120,7 @@ def machine(previous: Frame | None, current: Frame) -> Machine:
     return Machine(
         current, _mean(cores), cores, _memory(current), _swap(current), _pressures(previous, current),
         _disks(previous, current), _networks(previous, current), _temperature(current), _battery(current),
+        gpus(previous, current),
     )  # fmt: skip
 
 

@@ -14,7 +14,6 @@ import urwid
 
 from ztop_client.absence import Dashes, counters_problem
 from ztop_client.actions import Target
-from ztop_client.columns.column import process_table
 from ztop_client.controller import Controller
 from ztop_client.formats import span_text
 from ztop_client.garbage import collect_seldom
@@ -114,7 +113,7 @@ class Monitor:
         self._dashes = Dashes()
         self._view = view
         view.glyphs = terminal.glyphs
-        self._screen = Screen(self._view, Title(source.title), terminal.glyphs)
+        self._screen = Screen(self._view, Title(source.title, program=view.program.name), terminal.glyphs)
         self._loop = urwid.MainLoop(
             self._screen, screen=terminal, event_loop=urwid.SelectEventLoop(), handle_mouse=True
         )
@@ -244,10 +243,11 @@ class Monitor:
 
     def _retable(self) -> None:
         if self._shown is not None:
-            table = process_table(self._shown.previous, self._shown.current, self._view.threads)
+            table = self._view.program.table(self._shown.previous, self._shown.current, self._view.threads)
             self._view.show(table)
-            # the page of a process says it where it is
-            if not self._view.page_open and (sentence := self._dashes.sentence(table, self._view.sections)):
+            # the page of a process says it where it is, the header too
+            wanted = self._view.sections - self._view.program.header_sections
+            if not self._view.page_open and (sentence := self._dashes.sentence(table, wanted)):
                 self.say(sentence)
 
     def _read_threads(self, process: Key, done: ThreadsRead) -> None:
@@ -303,7 +303,7 @@ class Monitor:
         title = self._screen.title
         recording = self._recording()
         if (title.source, title.lost, title.past, title.recording) != (self._source.title, lost, past, recording):
-            self._screen.title = Title(self._source.title, lost, title.marks, past, recording)
+            self._screen.title = Title(self._source.title, lost, title.marks, past, recording, title.program)
             self._screen.changed()
         if self._alarm is not None:
             self._loop.remove_alarm(self._alarm)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ztop_client.program import ZTOP, Program
 from ztop_protocol.processes import Order
 
 DEFAULT_INTERVAL_SECONDS = 1.0
@@ -9,7 +10,7 @@ DEFAULT_INTERVAL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of ``ztop``. None and empty: not asked for."""
+    """The options of ``ztop`` and ``ztop-g``. None and empty: not asked for."""
 
     socket_path: str | None = None
     interval_seconds: float | None = None
@@ -25,7 +26,7 @@ class Options:
     """Frames to print; None: until interrupted."""
     json: bool = False
     columns: tuple[str, ...] = ()
-    """Names of :data:`ztop_protocol.processes.COLUMNS`."""
+    """Names of the program's."""
     limit: int | None = None
     """The most processes to print."""
     replay_path: str | None = None
@@ -48,3 +49,4 @@ class Options:
     """The table to be written."""
     sections: tuple[str, ...] = ()
     """The sections to export, by name."""
+    program: Program = ZTOP

@@ -79,14 +79,14 @@ def remembered(before: Settings, started: Settings, ended: Settings) -> Settings
     return replace(ended, orders={**before.orders, **changed}, others=before.others, **same)
 
 
-def settings_path(environ: Mapping[str, str]) -> Path | None:
-    """Where the settings lie; None for somebody without a home."""
+def settings_path(environ: Mapping[str, str], name: str = "settings.json") -> Path | None:
+    """Where a program's settings lie, in the file of that name; None for somebody without a home."""
     configured = environ.get("XDG_CONFIG_HOME", "")
     # the specification wants relative paths ignored
     if os.path.isabs(configured):
-        return Path(configured, "ztop", "settings.json")
+        return Path(configured, "ztop", name)
     home = os.path.expanduser("~")
-    return Path(home, ".config", "ztop", "settings.json") if os.path.isabs(home) else None
+    return Path(home, ".config", "ztop", name) if os.path.isabs(home) else None
 
 
 def load(path: Path) -> Settings:

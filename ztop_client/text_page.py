@@ -98,15 +98,21 @@ def _difference(frame: Frame, whole: str, part: str) -> Cell:
 
 def _table(processes: Iterable[Row], names: Sequence[str]) -> Iterable[str]:
     columns = [_COLUMNS[name] for name in names]
-    rows = [[printable(column.format(column.value(row))) for column in columns] for row in processes]
+    heads = [(column.title, column.width, column.align) for column in columns]
+    return table_lines(heads, [[column.format(column.value(row)) for column in columns] for row in processes])
+
+
+def table_lines(heads: Sequence[tuple[str, int, Align]], rows: Iterable[Sequence[str]]) -> Iterable[str]:
+    """A table of texts under their titles: for each column its title, the least width, and the side it stands on."""
+    shown = [[printable(cell) for cell in row] for row in rows]
     widths = [
-        max(column.width, width(column.title), *(width(row[place]) for row in rows)) if rows else column.width
-        for place, column in enumerate(columns)
+        max(least, width(title), *(width(row[place]) for row in shown)) if shown else least
+        for place, (title, least, _) in enumerate(heads)
     ]
-    for cells in ([column.title for column in columns], *rows):
+    for cells in ([title for title, _, _ in heads], *shown):
         yield " ".join(
-            (fit_left if column.align is Align.LEFT else fit_right)(cell, wide)
-            for cell, column, wide in zip(cells, columns, widths, strict=True)
+            (fit_left if align is Align.LEFT else fit_right)(cell, wide)
+            for cell, (_, _, align), wide in zip(cells, heads, widths, strict=True)
         )
 
 

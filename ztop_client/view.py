@@ -7,6 +7,7 @@ from ztop_client.asking import condition, matching, meant, sections_of
 from ztop_client.columns.column import Column, ProcessTable, Tab
 from ztop_client.formats import label_text
 from ztop_client.glyphs import Glyphs
+from ztop_client.program import ZTOP, Program
 from ztop_client.tree import arranged
 from ztop_protocol.frame import Cell, Key, Row
 from ztop_protocol.processes import contains
@@ -16,8 +17,6 @@ from ztop_protocol.schema import PROCESSES
 _USER = PROCESSES.position["user"]
 _UID = PROCESSES.position["effective_uid"]
 _KERNEL_THREAD = PROCESSES.position["kernel_thread"]
-METER_SECTIONS = frozenset({"host", "cpus", "memory", "pressure", "disks", "networks", "sensors"})
-"""What the title line and the meters are drawn from."""
 PAGE_SECTIONS = frozenset({"process_io", "process_executables", "process_counters", "alerts"})
 """What the page of a process is drawn from, beside the processes."""
 ON_REQUEST_SECTIONS = frozenset({"process_io", "process_executables", "sources", "threads"})
@@ -64,6 +63,8 @@ class View:
     scroll: int = 0
     page: int = 1
     """Rows of the last :meth:`window`."""
+    program: Program = ZTOP
+    _columns: tuple[Column, ...] = field(default=(), init=False)
 
     @property
     def tab(self) -> Tab:
@@ -72,23 +73,30 @@ class View:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """Those of the tab."""
-        return self.tab.columns
+        """Those of the tab; without what only machines with something else have."""
+        shown = tuple(column for column in self.tab.columns if column.needs is None or self._has(column.needs))
+        if shown != self._columns:
+            # the same ones are the same object
+            self._columns = shown
+        return self._columns
+
+    def _has(self, section: str) -> bool:
+        return self.table is not None and bool(self.table.frame.rows(section))
 
     @property
     def sort(self) -> Column:
-        """The tab's sort column."""
-        return self.tab.sort
+        """The tab's sort column; its usual one where the machine lacks what that needs."""
+        return self.tab.sort if self.tab.sort in self.columns else self.tab.usual
 
     @property
     def descending(self) -> bool:
         """The tab's direction."""
-        return self.tab.descending
+        return self.tab.descending if self.tab.sort in self.columns else self.tab.usual.descending
 
     @property
     def sections(self) -> frozenset[str]:
         """The sections of a frame that the screen is drawn from."""
-        needed = METER_SECTIONS.union({"processes"}, *(column.sections for column in self.columns))
+        needed = self.program.header_sections.union({"processes"}, *(column.sections for column in self.tab.columns))
         if self.page_open:
             needed |= PAGE_SECTIONS
         if self.filter_text:
@@ -127,10 +135,10 @@ class View:
         if self.table is None:
             return
         selected = self.selected
-        rows, process_of = self.table.processes, self.table.process_of
+        rows, process_of, threads = self.table.processes, self.table.process_of, self.table.threads
         items = list(rows.items())
         for test in self._tests():
-            if process_of:
+            if threads:
                 # threads stay with their process
                 items = [one for one in items if test(one[1]) or test(rows[process_of.get(one[0], one[0])])]
             else:
@@ -138,7 +146,7 @@ class View:
         keys = [key for key, _ in items]
         if self.filter_text and not isinstance(asked := meant(self.filter_text), Contains):
             holds = condition(asked, self.table)
-            keys = [key for key in keys if holds(key) or (key in process_of and holds(process_of[key]))]
+            keys = [key for key in keys if holds(key) or (key in threads and holds(process_of[key]))]
         self.keys = ordered(keys, self.table, self.sort, self.descending)
         self.prefixes = {}
         if self.tree:

@@ -1,6 +1,6 @@
 """What a column of the process table is, and the table of one moment that its values are read from."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol, TypeAlias, TypeVar
@@ -45,7 +45,14 @@ class ProcessTable:
     rows: Mapping[str, Mapping[Key, Row]]
     rates: Mapping[str, Rates]
     process_of: Mapping[Key, Key]
-    """The key of a thread's row -> its process's; empty where no threads are shown."""
+    """The key of a row that is no process itself -> its process's: of a thread, of a process on a GPU."""
+    of_processes: "ProcessTable | None" = None
+    """The same frame with a row for each process, where rows are something other than processes and threads."""
+
+    @property
+    def threads(self) -> Collection[Key]:
+        """The rows that are threads."""
+        return self.process_of.keys() if self.of_processes is None else ()
 
     @property
     def processes(self) -> Mapping[Key, Row]:
@@ -146,7 +153,7 @@ class Column:
     ``name`` is what --sort and configuration call it. ``width`` in cells; 0 takes what is left of the line.
     ``format`` draws a value (absence too), ``attribute`` names its colour. ``descending``: the largest come first
     when a person picks the column. ``sections`` are what ``value`` reads. ``mark`` names another colour for the cell
-    of a process of which something is to be noticed.
+    of a process of which something is to be noticed. ``needs``: a section without whose rows there is no column.
     """
 
     name: str
@@ -160,6 +167,7 @@ class Column:
     sections: frozenset[str]
     help: str
     mark: Mark | None = None
+    needs: str | None = None
 
     def place_in_row(self) -> int | None:
         """Where the value stands in the process's own row, for a column that is simply that."""
@@ -264,6 +272,8 @@ class Tab:
     columns: tuple[Column, ...]
     sort: Column
     descending: bool
+    usual: Column
+    """What it is sorted by where the machine lacks what ``sort`` needs."""
 
     def order_by(self, name: str) -> None:
         """Sorts by the column of that name in its natural direction. Raises :exc:`KeyError`."""
@@ -273,6 +283,5 @@ class Tab:
 
 def tab(name: str, columns: tuple[Column, ...], sort: str) -> Tab:
     """A tab that is sorted by the column named ``sort``."""
-    made = Tab(name, columns, columns[0], columns[0].descending)
-    made.order_by(sort)
-    return made
+    usual = next(column for column in columns if column.name == sort)
+    return Tab(name, columns, usual, usual.descending, usual)

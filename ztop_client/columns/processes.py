@@ -27,6 +27,7 @@ from ztop_client.columns.counters import (
     ipc_attribute,
     measured_attribute,
 )
+from ztop_client.columns.gpus import with_gpus
 from ztop_client.formats import (
     bytes_text,
     count_text,
@@ -113,7 +114,7 @@ def _of(name: str) -> Value:
 def tabs(own_user: str = "") -> tuple[Tab, ...]:
     """What the key Tab switches between. ``own_user`` is told apart in the column USER."""
     return (
-        tab("Main", main_columns(own_user), "cpu_percent"),
+        tab("Main", with_gpus(main_columns(own_user)), "cpu_percent"),
         tab("I/O", io_columns(own_user), "io_bytes_per_second"),
         tab("Counters", counter_columns(own_user), "cpu_percent"),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from ztop_client.glyphs import Glyphs
@@ -25,28 +26,30 @@ def _buttons(bindings: Iterable[Binding], ascii_only: bool) -> tuple[_Button, ..
     )
 
 
-_LIVE = tuple(sorted((binding for binding in BINDINGS if binding.button), key=_place))
-_BUTTONS = {
-    (rewinding, ascii_only): _buttons(REWIND_BINDINGS if rewinding else _LIVE, ascii_only)
-    for rewinding in (False, True)
-    for ascii_only in (False, True)
-}
+@lru_cache(maxsize=8)
+def _bar(bindings: tuple[Binding, ...], rewinding: bool, ascii_only: bool) -> tuple[_Button, ...]:
+    live = sorted((binding for binding in bindings if binding.button), key=_place)
+    return _buttons(REWIND_BINDINGS if rewinding else live, ascii_only)
 
 
-def button_bar(width: int, glyphs: Glyphs, rewinding: bool = False) -> Line:
+def button_bar(
+    width: int, glyphs: Glyphs, rewinding: bool = False, bindings: tuple[Binding, ...] = BINDINGS
+) -> Line:
     """As many buttons as fit; of a narrow screen the first one is cut."""
     pieces: list[Piece] = []
-    for key, label, _ in _BUTTONS[rewinding, glyphs.ascii_only]:
+    for key, label, _ in _bar(bindings, rewinding, glyphs.ascii_only):
         if pieces and sum(len(text) for _, text in pieces) + len(key) + len(label) > width:
             break
         pieces += [("button_key", key), ("button", label)]
     return draw(pieces, width, glyphs, "button")
 
 
-def button_at(x: int, width: int, glyphs: Glyphs, rewinding: bool = False) -> Binding | None:
+def button_at(
+    x: int, width: int, glyphs: Glyphs, rewinding: bool = False, bindings: tuple[Binding, ...] = BINDINGS
+) -> Binding | None:
     """The button at the cell ``x`` of a line so wide."""
     right = 0
-    for key, label, binding in _BUTTONS[rewinding, glyphs.ascii_only]:
+    for key, label, binding in _bar(bindings, rewinding, glyphs.ascii_only):
         right += len(key) + len(label)
         if x < right:
             return binding if right <= width else None

@@ -5,9 +5,10 @@ from typing import TypeAlias
 
 from ztop_client.formats import ABSENT, bytes_text, celsius_text, count_text, percent_text, rate_text
 from ztop_client.glyphs import Glyphs
+from ztop_client.gpu.device import Gpu, warnings
 from ztop_client.machine import Battery, Machine, Pressure, Temperature, Traffic, together
 from ztop_client.widgets.canvas import Piece, pieces_width
-from ztop_client.widgets.meters import bar, heat, meter
+from ztop_client.widgets.meters import Segment, bar, heat, meter
 from ztop_protocol.frame import Cell
 
 _WIDE = 60
@@ -21,7 +22,7 @@ _Gauge: TypeAlias = Callable[[Machine, int, Glyphs], list[Piece]]
 
 def gauges(machine: Machine, width: int, glyphs: Glyphs) -> list[list[Piece]]:
     """What matters, one line each, what matters most first. What this machine does not have is left out."""
-    lines = [gauge(machine, width, glyphs) for gauge in (_memory, _swap, _rates, _pressures, _tasks, _sensors)]
+    lines = [gauge(machine, width, glyphs) for gauge in (_memory, _swap, _gpus, _rates, _pressures, _tasks, _sensors)]
     return [line for line in lines if line]
 
 
@@ -63,6 +64,39 @@ def _swap(machine: Machine, width: int, glyphs: Glyphs) -> list[Piece]:
         packed = []
     text = f"{bytes_text(swap.used)}/{bytes_text(swap.total)}"
     return [*meter("Swp", shares, text, width - pieces_width(packed, glyphs), _SIZE_CELLS, glyphs), *packed]
+
+
+def _gpus(machine: Machine, width: int, glyphs: Glyphs) -> list[Piece]:
+    """All GPUs together: how busy they are in the mean, their memory, and what is wrong with the worst of them."""
+    # a MIG instance's memory is its GPU's
+    whole = [gpu for gpu in machine.gpus if gpu["parent_uuid"] is None]
+    if not whole:
+        return []
+    alarms = [(gpu, text) for gpu in machine.gpus for style, text in warnings(gpu) if style == "alarm"]
+    if alarms:
+        gpu, text = alarms[0]
+        return [("label", "GPU "), ("alarm", f" {gpu.label}: {text} ")]
+    busy = [value for gpu in whole if (value := gpu.number("gpu_utilization_percent")) is not None]
+    mean = sum(busy) / len(busy) if busy else None
+    used, total = (_sum_known(whole, f"memory_{name}_bytes") for name in ("used", "total"))
+    label = "GPU" if len(whole) == 1 else f"{len(whole)} GPU"
+    room = width // 2 - 1
+    share: Sequence[Segment] = [("memory_shared", used / total)] if used is not None and total else []
+    return [
+        *meter(label, () if mean is None else [("cpu_user", mean / 100)], _percent(mean), width - room - 1, 4, glyphs),
+        ("text", " "),
+        *meter("VRAM", share, f"{bytes_text(used)}/{bytes_text(total)}", room, _SIZE_CELLS, glyphs),
+    ]
+
+
+def _sum_known(gpus: Sequence[Gpu], name: str) -> float | None:
+    """The sum; None where one of them does not tell."""
+    values = [gpu.number(name) for gpu in gpus]
+    return None if any(value is None for value in values) else sum(value for value in values if value is not None)
+
+
+def _percent(share: float | None) -> str:
+    return ABSENT if share is None else f"{share:.0f}%"
 
 
 def _rates(machine: Machine, width: int, glyphs: Glyphs) -> list[Piece]:

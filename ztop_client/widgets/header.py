@@ -38,9 +38,12 @@ class Title:
     past: str | None = None
     recording: str | None = None
     """That what comes is recorded."""
+    program: str = "ztop"
 
-
-TITLE_NAME = " ztop "
+    @property
+    def name(self) -> str:
+        """What stands at the very left."""
+        return f" {self.program} "
 
 
 def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs, tabs: Sequence[Piece] = ()) -> Line:
@@ -48,7 +51,7 @@ def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs, ta
 
     What matters most stays longest when the line is narrow: the state, then the host and the clock.
     """
-    left: list[Piece] = [("title_name", TITLE_NAME), *tabs]
+    left: list[Piece] = [("title_name", title.name), *tabs]
     state: list[Piece] = [("title_paused", f" {mark} ") for mark in title.marks]
     if title.recording is not None:
         state.append(("title_lost", f" {title.recording} "))
@@ -108,6 +111,10 @@ class Meters:
     def remember(self, previous: Frame | None, current: Frame) -> None:
         """A frame that may not be shown (the screen is paused), for the strip."""
         self._busy.add(previous, current)
+
+    def most(self, height: int) -> int:
+        """So many lines of a screen of ``height`` it may take."""
+        return max(0, min(height // 3, height - 9))
 
     def lines(self, width: int, most: int) -> list[Line]:
         """At most so many lines; none at all where there is no room for anything useful."""

@@ -4,7 +4,8 @@ from textwrap import wrap
 
 from ztop_client.columns.counters import COMPUTE_BOUND_IPC, MEMORY_BOUND_IPC
 from ztop_client.glyphs import Glyphs
-from ztop_client.keys import BINDINGS, REWIND_BINDINGS, Group, key_name
+from ztop_client.keys import REWIND_BINDINGS, Group, key_name
+from ztop_client.program import ZTOP, Program
 from ztop_client.widgets.canvas import Piece
 from ztop_client.widgets.dialogs import Page
 
@@ -24,23 +25,25 @@ _IPC_LEGEND = (
 _KEYS_WIDTH, _HELP_WIDTH = 13, 54
 
 
-def help_page(glyphs: Glyphs, note: str | None = None) -> Page:
+def help_page(glyphs: Glyphs, note: str | None = None, program: Program = ZTOP) -> Page:
     """The help screen."""
-    return Page("ztop: keys", help_rows(glyphs, note))
+    return Page(f"{program.name}: keys", help_rows(glyphs, note, program))
 
 
-def help_rows(glyphs: Glyphs, note: str | None) -> list[list[Piece]]:
+def help_rows(glyphs: Glyphs, note: str | None, program: Program = ZTOP) -> list[list[Piece]]:
     """Its lines. ``note``: what this machine does not have, and why."""
-    rows: list[list[Piece]] = [
-        _legend("CPU", _CPU_LEGEND, glyphs),
-        _legend("Memory", _MEMORY_LEGEND, glyphs),
-        _legend("IPC", _IPC_LEGEND, glyphs),
-    ]
+    rows: list[list[Piece]] = []
+    if program.has_meters:
+        rows += [
+            _legend("CPU", _CPU_LEGEND, glyphs),
+            _legend("Memory", _MEMORY_LEGEND, glyphs),
+            _legend("IPC", _IPC_LEGEND, glyphs),
+        ]
     for line in wrap(note or "", _HELP_WIDTH):
         rows.append([("box_text", " " * (_KEYS_WIDTH + 2) + line)])
     for group in Group:
-        rows += [[], [("box_heading", group.value)]]
-        for binding in (*BINDINGS, *REWIND_BINDINGS):
+        rows += [*([[]] if rows else []), [("box_heading", group.value)]]
+        for binding in (*program.bindings, *REWIND_BINDINGS):
             if binding.group is group:
                 keys = " ".join(key_name(key, glyphs.ascii_only) for key in binding.keys)
                 rows.append(

@@ -12,7 +12,7 @@ from ztop_client.view import View
 from ztop_client.widgets.canvas import Line, LinesCanvas, Piece, cells, overlay
 from ztop_client.widgets.dialogs import Dialog
 from ztop_client.widgets.footer import Prompt, button_at, button_bar, message_lines
-from ztop_client.widgets.header import TITLE_NAME, Meters, Title, title_line
+from ztop_client.widgets.header import Title, title_line
 from ztop_client.widgets.table import Table, tab_at, tab_pieces
 from ztop_client.widgets.timeline import LEAST_WIDTH, Timeline, lines_for, moments_of, time_at, timeline_lines
 from ztop_protocol.frame import Frame
@@ -27,9 +27,9 @@ def title_tabs(view: View) -> list[Piece]:
     return tab_pieces(view, "title_paused", "title")
 
 
-def title_tab_at(view: View, x: int) -> int | None:
+def title_tab_at(view: View, title: Title, x: int) -> int | None:
     """The place of the tab whose name is at the cell ``x`` of the title line."""
-    return tab_at(view, x - len(TITLE_NAME))
+    return tab_at(view, x - len(title.name))
 
 
 class Handler(Protocol):
@@ -72,7 +72,7 @@ class Screen(urwid.Widget):
         self._dialogs: list[Dialog] = []
         self._glyphs = glyphs
         self._frame: Frame | None = None
-        self._meters = Meters(glyphs)
+        self._meters = view.program.header(glyphs)
         self._table = Table(glyphs)
         self._header: tuple[tuple[int, int], list[Line]] | None = None
         self._table_place = (0, 0)
@@ -131,7 +131,7 @@ class Screen(urwid.Widget):
 
     def _meter_lines(self, width: int, height: int) -> list[Line]:
         # the same for every key that is pressed between two frames
-        most = max(0, min(height // 3, height - 9))
+        most = self._meters.most(height)
         if self._header is None or self._header[0] != (width, most):
             self._header = ((width, most), self._meters.lines(width, most))
         return self._header[1]
@@ -150,7 +150,7 @@ class Screen(urwid.Widget):
             return [self.prompt.line(width, self._glyphs)]
         if self.message is not None:
             return message_lines(self.message, width, self._glyphs)
-        return [button_bar(width, self._glyphs, self.timeline is not None)]
+        return [button_bar(width, self._glyphs, self.timeline is not None, self.view.program.bindings)]
 
     def _draw_dialog(self, lines: list[Line], width: int, height: int) -> None:
         if width < 8 or height < 3:
@@ -212,7 +212,7 @@ class Screen(urwid.Widget):
             self._drags = True
             self._seek(handler, x, size[0])
         elif y == 0 and top and not self._table.shows_tabs:
-            place = title_tab_at(self.view, x)
+            place = title_tab_at(self.view, self.title, x)
             if place is not None:
                 handler.tab(place)
         elif y == top:
@@ -229,7 +229,7 @@ class Screen(urwid.Widget):
                 handler.act(binding.action)
 
     def _button_at(self, x: int, size: tuple[int, int]) -> Binding | None:
-        return button_at(x, size[0], self._glyphs, self.timeline is not None)
+        return button_at(x, size[0], self._glyphs, self.timeline is not None, self.view.program.bindings)
 
     def _seek(self, handler: Handler, x: int, width: int) -> None:
         if self._strip is not None:

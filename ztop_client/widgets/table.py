@@ -85,8 +85,9 @@ class Table:
 
     def _heading(self, view: View, width: int) -> Line:
         pieces: list[Piece] = []
+        sort = view.sort
         for column in self._columns:
-            sorted_by = column is view.sort
+            sorted_by = column is sort
             mark = "" if not sorted_by else self._glyphs.descending if view.descending else self._glyphs.ascending
             title = column.title + mark
             # a right-aligned title keeps its place; the mark stands in the gap after it
@@ -145,7 +146,7 @@ class Table:
         special = ""
         if view.table.processes[key][_KERNEL_THREAD]:
             special = "kernel"
-        elif key in view.table.process_of:
+        elif key in view.table.threads:
             special = "thread"
         prefix = view.prefixes.get(key, "") if view.tree else ""
         remembered = self._commands.get((value, special, prefix))

@@ -1,0 +1,158 @@
+"""The GPUs of a frame, in their order, and what there is to be said about each. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ztop_client.formats import count_text, span_text
+from ztop_protocol.frame import Cell, Frame, Key, Row
+from ztop_protocol.rates import RATE_POSITION, RateTable
+from ztop_protocol.schema import GPUS, SourceState
+
+MEBIBYTE = 1 << 20
+WARNING_SECONDS = 60.0
+"""Memory that is full sooner than that is marked."""
+SOON_SECONDS = 300.0
+OLD_NS = 2_000_000_000
+"""Data of a GPU that is older than that has its age beside it: it is read several times a second."""
+_SECOND = 1_000_000_000
+_STATES = {"hung": "HUNG", "lost": "LOST", "failed": "FAILED"}
+_INSTANCES = 256
+"""More MIG instances than any GPU has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU or MIG instance of a frame."""
+
+    row: Row
+    place: int
+    """Sorts them: by the GPU's index, then by the instance's."""
+    age_ns: int | None
+    """How old its data is; None: it was never read."""
+    rates: tuple[float | None, ...]
+
+    def __getitem__(self, name: str) -> Cell:
+        return self.row[GPUS.position[name]]
+
+    def number(self, name: str) -> float | None:
+        """A cell that is a number."""
+        value = self[name]
+        return None if value is None or isinstance(value, str) else float(value)
+
+    def rate(self, name: str) -> float | None:
+        """A rate of ``RATES["gpus"]``."""
+        return self.rates[RATE_POSITION["gpus"][name]]
+
+    @property
+    def label(self) -> str:
+        """``0``; of a MIG instance ``0.1``."""
+        return place_text(self.place)
+
+    @property
+    def memory_share(self) -> float | None:
+        """Memory in use, 0 to 1."""
+        used, total = self.number("memory_used_bytes"), self.number("memory_total_bytes")
+        return None if used is None or not total else used / total
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether what it says is of this moment."""
+        return self["state"] == "ok" and self.age_ns is not None and self.age_ns <= OLD_NS
+
+    @property
+    def trouble(self) -> str | None:
+        """That it does not answer, or has not for some time: ``HUNG 12s``."""
+        state = _STATES.get(str(self["state"]))
+        if self.is_fresh:
+            return None
+        age = "" if self.age_ns is None else span_text(self.age_ns)
+        return f"{state or 'OLD'} {age}".rstrip()
+
+    @property
+    def is_urgent(self) -> bool:
+        """Its memory will be full within :data:`WARNING_SECONDS`, or ztopd's warning stands."""
+        eta = self.number("oom_eta_seconds")
+        return (eta is not None and eta < WARNING_SECONDS) or self["vram_low"] is True
+
+
+def place_text(value: Cell) -> str:
+    """What :attr:`Gpu.place` stands for: ``0``, ``0.1``; ``?`` for a GPU that is not listed."""
+    if not isinstance(value, int):
+        return "?"
+    gpu, instance = divmod(value, _INSTANCES)
+    return str(gpu) if not instance else f"{gpu}.{instance - 1}"
+
+
+def seconds_text(value: Cell) -> str:
+    """A time to come, given in seconds, as :func:`ztop_client.formats.span_text`."""
+    return span_text(None if value is None or isinstance(value, str) else float(value) * _SECOND)
+
+
+def gpus(previous: Frame | None, current: Frame) -> tuple[Gpu, ...]:
+    """Every GPU of ``current``, each followed by its MIG instances."""
+    table = RateTable(previous, current, "gpus")
+    rows, places = current.rows("gpus"), gpu_places(current)
+    sampled = GPUS.position["sampled_boottime_ns"]
+    found = []
+    for key, row in rows.items():
+        then = row[sampled]
+        age_ns = max(current.boottime_ns - then, 0) if isinstance(then, int) else None
+        found.append(Gpu(row, places[key], age_ns, table.get(key) or ()))
+    return tuple(sorted(found, key=lambda gpu: gpu.place))
+
+
+def gpu_places(frame: Frame) -> dict[Key, int]:
+    """Where each one of the section ``gpus`` stands among them: see :func:`place_text`."""
+    rows = frame.rows("gpus")
+    parent, index = GPUS.position["parent_uuid"], GPUS.position["index"]
+    places: dict[Key, int] = {}
+    for number, (key, row) in enumerate(rows.items()):
+        own = row[index] if isinstance(row[index], int) else number
+        above = rows.get((row[parent],)) if row[parent] is not None else None
+        if above is None:
+            places[key] = int(own or 0) * _INSTANCES
+        else:
+            places[key] = int(above[index] or 0) * _INSTANCES + int(own or 0) + 1
+    return places
+
+
+def why_none(frame: Frame) -> str | None:
+    """Why the frame has no GPU, in a sentence; None where it has one, or nothing was said about it yet."""
+    if frame.rows("gpus"):
+        return None
+    state, reason, fix = (frame.cell("sources", name, ("gpus",)) for name in ("state", "reason", "fix"))
+    if state is None or state == SourceState.OK:
+        return None
+    because = f": {reason}" if reason else ""
+    return f"There is no GPU to be shown{because}{f' ({fix})' if fix else ''}."
+
+
+def warnings(gpu: Gpu) -> Iterator[tuple[str, str]]:
+    """What is wrong with it, what matters most first: the name of a style, and words."""
+    if (eta := gpu.number("oom_eta_seconds")) is not None:
+        low, high = gpu.number("oom_eta_low_seconds"), gpu.number("oom_eta_high_seconds")
+        between = "" if low is None or high is None else f" ({seconds_text(low)} to {seconds_text(high)})"
+        style = "alarm" if gpu.is_urgent else "warm" if eta < SOON_SECONDS else "value"
+        sign = "!! " if gpu.is_urgent else ""
+        yield style, f"{sign}MEMORY FULL IN {seconds_text(eta)}{between}"
+    elif gpu.is_urgent:
+        yield "alarm", "!! MEMORY RUNS OUT"
+    if (trouble := gpu.trouble) is not None:
+        reason = gpu["reason"]
+        yield "alarm", trouble + (f": {reason}" if reason else "")
+    if (xid := gpu["xid"]) is not None:
+        yield "hot", f"Xid {xid}"
+    if errors := gpu.number("ecc_volatile_uncorrected_errors"):
+        yield "hot", f"{count_text(errors)} uncorrected ECC errors"
+    if gpu["remapped_rows_failed"]:
+        yield "hot", "remapping of memory rows failed"
+    elif gpu["remapped_rows_pending"]:
+        yield "warm", "memory rows wait for a reset to be remapped"
+    if throttled := gpu["throttle_reasons"]:
+        text = str(throttled)
+        style = "hot" if "therm" in text.casefold() else "dim" if text.casefold() in _AT_REST else "warm"
+        yield style, f"clocks held by {text}"
+
+
+_AT_REST = frozenset({"idle", "gpu idle"})
+"""Nothing that anybody would want to be told of."""

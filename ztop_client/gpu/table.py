@@ -1,0 +1,74 @@
+"""The table of ``ztop-g``: a row for every process on every GPU, in the form of a table of processes. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ztop_client.columns.column import ProcessTable, Rates, process_table
+from ztop_protocol.frame import Cell, Frame, Key, Row
+from ztop_protocol.rates import RATES, RateRow, RateTable
+from ztop_protocol.schema import GPU_PROCESSES, PROCESSES, SECTIONS
+
+_START = GPU_PROCESSES.position["start_boottime_ns"]
+_FOREIGN = GPU_PROCESSES.position["foreign_pid"]
+_OF_A_PROCESS = tuple(
+    name
+    for name, schema in SECTIONS.items()
+    if schema.names[: schema.key_length] == PROCESSES.names[: PROCESSES.key_length]
+)
+"""Sections that have a row for each process, by pid and start."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OfTheirProcesses:
+    """The rates of the processes that rows stand for."""
+
+    rates: RateTable
+    process_of: Mapping[Key, Key]
+
+    def get(self, key: Key) -> RateRow | None:
+        return self.rates.get(self.process_of[key])
+
+    def cell(self, key: Key, place: int) -> float | None:
+        return self.rates.cell(self.process_of[key], place)
+
+    def column(self, place: int) -> Mapping[Key, float | None]:
+        return {key: self.rates.cell(process, place) for key, process in self.process_of.items()}
+
+
+def gpu_table(previous: Frame | None, current: Frame, with_threads: bool = False) -> ProcessTable:
+    """The table of a frame. Keys are (UUID of the GPU, pid, start): the same on two GPUs are two rows.
+
+    A row of ``processes`` is the host's, or one that says why there is none.
+    """
+    processes = current.rows("processes")
+    on_gpus: dict[Key, Row] = {}
+    process_of: dict[Key, Key] = {}
+    listed: dict[Key, Row] = {}
+    for row in current.rows("gpu_processes").values():
+        uuid, pid, start = row[0], row[1], row[_START]
+        key = (uuid, pid, start)
+        on_gpus[key], process_of[key] = row, (pid, start)
+        known = processes.get((pid, start))
+        listed[key] = _stranger(pid, start, row[_FOREIGN]) if known is None else known
+    rows: dict[str, Mapping[Key, Row]] = {name: current.rows(name) for name in SECTIONS}
+    for name in _OF_A_PROCESS:
+        of_processes = rows[name]
+        rows[name] = {key: of_processes[process] for key, process in process_of.items() if process in of_processes}
+    rows["processes"], rows["gpu_processes"] = listed, on_gpus
+    rates: dict[str, Rates] = {}
+    for name in RATES:
+        table = RateTable(previous, current, name)
+        rates[name] = _OfTheirProcesses(table, process_of) if name in _OF_A_PROCESS else table
+    return ProcessTable(current, rows, rates, process_of, of_processes=process_table(previous, current))
+
+
+def _stranger(pid: Cell, start: Cell, is_foreign: Cell) -> Row:
+    """Stands for a process of which the host says nothing."""
+    if is_foreign:
+        why = "(a pid of another pid namespace)"
+    elif start is None:
+        why = "(no process here has this pid)"
+    else:
+        why = "(the process is not shown here)"
+    cells: dict[str, Cell] = {"pid": pid, "start_boottime_ns": start, "comm": why, "kernel_thread": False}
+    return tuple(cells.get(name) for name in PROCESSES.names)
