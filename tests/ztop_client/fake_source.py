@@ -170,10 +170,10 @@ def process_counters(seq: int, processes: Iterable[Row]) -> Iterator[Row]:
             )  # fmt: skip
 
 
-def alert(pid: int, since_s: int) -> Row:
+def alert(pid: int, since_s: int, start: int = SECOND) -> Row:
     """That the IPC of alice's process dropped."""
     return row(
-        "alerts", pid=pid, start_boottime_ns=SECOND, kind="ipc_drop", owner_uid=ALICE_UID, comm=f"task{pid}",
+        "alerts", pid=pid, start_boottime_ns=start, kind="ipc_drop", owner_uid=ALICE_UID, comm=f"task{pid}",
         since_boottime_ns=since_s * SECOND, value=0.25, usual_value=1.0, detail=f"pid {pid} makes a quarter",
     )  # fmt: skip
 

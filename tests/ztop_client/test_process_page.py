@@ -9,11 +9,14 @@ import urwid
 from tests.ztop_client.fake_source import (
     ALICE_UID,
     SECOND,
+    alert,
     frame,
     here,
     process,
+    process_counters,
     process_io,
     section,
+    sources,
     threads_of,
     with_sections,
 )
@@ -23,7 +26,7 @@ from ztop_client.actions import Target, target
 from ztop_client.columns.column import ProcessTable, process_table
 from ztop_client.glyphs import ASCII, UNICODE, Glyphs
 from ztop_client.inspection import Block, Part
-from ztop_client.ipc_history import IpcHistory
+from ztop_client.ipc_history import IpcHistory, ipc_history
 from ztop_client.keys import Action, action_of
 from ztop_client.process_page import ThreadsRead, overview, threads
 from ztop_client.sources.source import RequestFailed
@@ -148,6 +151,54 @@ class Page:
 
 
 class TestPage:
+    def test_counters_and_what_is_remembered_of_them(self) -> None:
+        def at(seq: int) -> Frame:
+            rows = [process(20, 3 * SECOND, comm="editor", user_time_ns=seq * SECOND)]
+            counted = process_counters(seq, rows)
+            return with_sections(
+                frame(seq, rows, host=here()), ("process_counters", counted), ("sources", sources(True)),
+                ("alerts", [alert(20, 1001, 3 * SECOND)]),
+            )  # fmt: skip
+
+        frames = [at(seq) for seq in range(1, 6)]
+        page = Page(process_table(*frames[1:3]), chapter=Chapter.COUNTERS)
+        assert "looking back" in page.text()
+        ((done, progressed),) = page.recalled
+        progressed(0.5)
+        text = page.text()
+        assert "looking back: 50 %" in text
+        assert "0.20 instructions per cycle, 400M instructions/s at 2.00GHz" in text
+        assert "75.0 % of the time, user and kernel mode" in text
+        assert "pid 20 makes a quarter" in text
+        done(ipc_history(frames[:3], KEY))
+        assert "Instructions per cycle in 2s" in page.text()
+        # frames that come go on with it; on a screen of ASCII too
+        page.table = process_table(*frames[3:5])
+        assert "Instructions per cycle in 4s" in page.text(glyphs=ASCII)
+        # in rewind it ends with the moment that is shown
+        page.table = process_table(*frames[:2])
+        assert "Instructions per cycle in 1s" in page.text(80, 24)
+
+    def test_what_is_asked_of_the_past_is_given_up(self) -> None:
+        page = Page(tables(*FAMILY), chapter=Chapter.COUNTERS)
+        page.page.key("r")
+        assert len(page.recalled) == 2
+        assert page.given_up == [1]
+        page.page.key("esc")
+        assert page.given_up == [1, 2]
+
+    def test_why_there_is_nothing(self) -> None:
+        table = tables(*FAMILY)
+        absent = with_sections(table.frame, ("sources", sources(False)))
+        page = Page(process_table(None, absent), chapter=Chapter.COUNTERS)
+        ((done, _),) = page.recalled
+        done(RequestFailed("the daemon is away"))
+        assert "(Counters N/A: this machine has no PMU. Fix: get one)" in page.text()
+        assert "(the daemon is away)" in page.text()
+        done(ipc_history([absent], KEY))
+        assert "nothing was counted of it" in page.text()
+        assert "it has not worked since" in Page(tables(*FAMILY), chapter=Chapter.COUNTERS).text()
+
     def test_turns_and_comes_back(self) -> None:
         page = Page(tables(*FAMILY))
         assert "What it is" in page.text()

@@ -120,6 +120,21 @@ class TestEvents:
         assert await happened(connect(View(False, None)), kinds=["ended"]) == []
         assert len(await happened(connect(), kinds=["ended"])) == 4
 
+    async def test_an_alert_is_its_owners_and_told_once(self, machine: Any, hub: Hub, connect: Connect) -> None:
+        for seq in range(FRAMES + 1, FRAMES + 11):
+            machine.tables["alerts"] = {}
+            for pid, uid, begins in ((30, 1000, 3), (31, 1001, 5)):
+                if seq >= FRAMES + begins:
+                    machine.put(
+                        "alerts", pid=pid, start_boottime_ns=1, kind="ipc_drop", owner_uid=uid, comm="x", value=0.5,
+                        since_boottime_ns=(FRAMES + begins) * SECOND,
+                    )  # fmt: skip
+            hub.take(machine.tick(keyframe=seq % 4 == 1))
+        everyone = await happened(connect(), kinds=["ipc_drop"])
+        assert [(event["seq"], event["pid"]) for event in everyone] == [(FRAMES + 3, 30), (FRAMES + 5, 31)]
+        assert [event["pid"] for event in await happened(connect(ANN), kinds=["ipc_drop"])] == [30]
+        assert await happened(connect(View(False, None)), kinds=["ipc_drop"]) == []
+
 
 @pytest.mark.usefixtures("remembered")
 class TestSeries:
