@@ -209,15 +209,19 @@ class Monitor:
     def _look_around(self, _loop: object, _data: object) -> None:
         """What can wait: the minutes before the moment shown, and what will be needed farther back."""
         self._ahead_alarm = None
-        if not self._is_looked_around:
-            self._is_looked_around = True
-            pairs = {pair.current.seq: pair for pair in self._rewinding.pairs_before(_MOST_BEFORE)}
-            new = [pair for seq, pair in pairs.items() if seq not in self._before and pair is not self._shown]
-            self._before = frozenset(pairs)
-            if new:
-                self._screen.remember_before((pair.previous, pair.current) for pair in new)
-        if self._rewinding.look_ahead():
+        has_more = self._rewinding.look_ahead()
+        if not (self._is_looked_around and has_more):
+            self._remember_before()
+        self._is_looked_around = True
+        if has_more:
             self._ahead_alarm = self._loop.set_alarm_in(_AHEAD_SECONDS, self._look_around)
+
+    def _remember_before(self) -> None:
+        pairs = {pair.current.seq: pair for pair in self._rewinding.pairs_before(_MOST_BEFORE)}
+        new = [pair for seq, pair in pairs.items() if seq not in self._before and pair is not self._shown]
+        self._before = frozenset(pairs)
+        if new:
+            self._screen.remember_before((pair.previous, pair.current) for pair in new)
 
     def _refresh(self, newest: bool) -> None:
         """The table once more: of the newest frame, or of the one that is shown, with the sections it needs now."""

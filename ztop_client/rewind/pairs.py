@@ -74,9 +74,9 @@ class SegmentPairs:
         return len(self._frames) < len(self.stamps)
 
     def decoded_up_to(self, seq: int, count: int) -> list[Pair]:
-        """At most so many pairs that are decoded, up to that of a frame, the last first; those before its first too."""
+        """At most so many pairs that are at hand, up to that of a frame, the last first; those before its first too."""
         last = min(self.up_to(seq), len(self._pairs) - 1)
         found = self._pairs[max(last + 1 - count, 0) : last + 1][::-1]
         if len(found) < count and self._follows is not None:
-            found += self._follows._pairs[-(count - len(found)) :][::-1]
+            found += self._follows.decoded_up_to(self._follows.last.seq, count - len(found))
         return found

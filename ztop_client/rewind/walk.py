@@ -66,6 +66,8 @@ class Walk:
         self._ended = ended
         self._segments: list[SegmentPairs] = []
         """The one that was used last comes last."""
+        self._here: SegmentPairs | None = None
+        """That of the frame that is looked at."""
         self._before_of: dict[int, int | None] = {}
         """The first number of a segment -> the last one of the segment before it; None where nothing is."""
         self._wanted: _Where | None = None
@@ -79,20 +81,21 @@ class Walk:
 
     def stop(self) -> None:
         """Looks at nothing any more; what is still to come moves nobody."""
-        self.pair = self._wanted = None
+        self.pair = self._wanted = self._here = None
         for segment in self._segments:
             segment.forget()
 
     def forget(self) -> None:
         """Drops what was fetched: its numbers are now those of other frames."""
+        self._here = None
         self._segments.clear()
         self._before_of.clear()
 
     def pairs_before(self, count: int) -> list[Pair]:
         """What is decoded of the frame that is looked at and those before it, at most so many; the last first."""
-        if self.pair is None or not self._segments:
+        if self.pair is None or self._here is None:
             return []
-        return self._segments[-1].decoded_up_to(self.pair.current.seq, count)
+        return self._here.decoded_up_to(self.pair.current.seq, count)
 
     def step(self, frames: int) -> None:
         """So many frames on, or back; steps that are taken while one waits add up."""
@@ -243,7 +246,7 @@ class Walk:
                 self._fetch_before(segment, index)
             # else the answer to what was asked before looks at what is wanted by then
             return
-        self._wanted = None
+        self._wanted, self._here = None, segment
         self._use(segment, before)
         try:
             self.pair = segment.pair(index)
@@ -285,18 +288,24 @@ class Walk:
 
         That one's frames are decoded; what is missing is what its first ones follow.
         """
-        if self.pair is None or self.is_waiting or not self._segments:
+        here = self._here
+        if self.pair is None or self.is_waiting or here is None:
             return False
-        before = self._before(self._segments[-1])
+        before = self._before(here)
         if before is None or self._is_asked:
             return before is not None
         earlier = self._before(before)
-        if earlier is not None:
-            return earlier.decode(_AHEAD_FRAMES)
-        if self._before_of.get(before.first.seq, _FIRST_SEQ) is None:
+        if earlier is None and self._before_of.get(before.first.seq, _FIRST_SEQ) is not None:
+            self._fetch_before(before, None)
+            return True
+        if earlier is None:
             return False
-        self._fetch_before(before, None)
-        return True
+        self._use(here, before, earlier)
+        if earlier.decode(_AHEAD_FRAMES):
+            return True
+        before.follow(earlier)
+        before.pair(len(before.stamps) - 1)
+        return False
 
     def _use(self, *segments: SegmentPairs | None) -> None:
         for segment in reversed(segments):

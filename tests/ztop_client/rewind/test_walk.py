@@ -207,9 +207,10 @@ def test_what_is_looked_at_ahead_is_there_without_asking() -> None:
     # so it ends at once the next time
     assert not person.walk.look_ahead()
     asked = len(daemon.asked)
+    assert [pair.current.seq for pair in person.walk.pairs_before(1000)] == list(range(70, 20, -1))
     person.walk.step(-20)
     assert person.seq == 50
-    assert len(daemon.asked) == asked
+    assert len(daemon.asked) == asked == 3
     assert person.walk.pair == chain(frames)[49]
 
 
