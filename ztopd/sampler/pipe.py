@@ -12,6 +12,10 @@ from ztopd.feed import pack_feed
 
 SEGMENT_FRAMES = 60
 """Once in so many frames the whole frame is sent too: a segment of the ring begins with it."""
+BUSY_SEGMENT_FRAMES = 30
+"""The same where the changes came to more than half of it: who asks for a frame goes through all that lead there."""
+_FEW_BYTES = 64 << 10
+"""So many changes are read in no time."""
 
 _PIPE_BYTES = 1 << 20
 _SEGMENT_BYTES = MAX_FRAME_BYTES
@@ -37,6 +41,7 @@ class FeedPipe:
         self._base: Frame | None = None
         self._since_keyframe = 0
         self._bytes_since_keyframe = 0
+        self._keyframe_bytes = 0
 
     @property
     def has_waiting_bytes(self) -> bool:
@@ -62,7 +67,7 @@ class FeedPipe:
     def _message(self, frame: Frame) -> EncodedFrame | None:
         """What is sent of the frame; None where it is too large, and ``left_out`` then names more sections."""
         base = self._base
-        is_due = self._since_keyframe >= SEGMENT_FRAMES - 1 or self._bytes_since_keyframe >= _SEGMENT_BYTES
+        is_due = self._since_keyframe >= self._segment_frames() - 1 or self._bytes_since_keyframe >= _SEGMENT_BYTES
         changes: dict[str, bytes] = {}
         gone: tuple[str, ...] = ()
         if base is not None:
@@ -80,10 +85,15 @@ class FeedPipe:
             self._bytes_since_keyframe += sum(map(len, changes.values()))
         else:
             self._since_keyframe = self._bytes_since_keyframe = 0
+            self._keyframe_bytes = sum(map(len, keyframe.values()))
         return EncodedFrame(
             *(frame.seq, frame.time_ns, frame.boottime_ns, frame.boot_id),
             *(None if base is None else base.seq, changes, gone, keyframe),
         )
+
+    def _segment_frames(self) -> int:
+        is_busy = self._bytes_since_keyframe > max(self._keyframe_bytes / 2, _FEW_BYTES)
+        return BUSY_SEGMENT_FRAMES if is_busy else SEGMENT_FRAMES
 
     def flush(self) -> None:
         """Sends what waits, as far as it goes."""

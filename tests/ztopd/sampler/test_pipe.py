@@ -64,6 +64,16 @@ def follow(messages: list[EncodedFrame]) -> list[Frame]:
     return frames
 
 
+def test_a_busy_machine_has_keyframes_more_often(ends: tuple[int, FeedPipe]) -> None:
+    read_end, pipe = ends
+    messages: list[EncodedFrame] = []
+    decoder = FeedDecoder()
+    for seq in range(1, 100):
+        pipe.offer(frame(seq, 200))
+        messages += decoder.frames(received(read_end))
+    assert [message.seq for message in messages if message.keyframe is not None] == [1, 31, 61, 91]
+
+
 def test_frames_arrive_as_they_were_and_keyframes_agree_with_the_deltas(ends: tuple[int, FeedPipe]) -> None:
     read_end, pipe = ends
     sent = [frame(seq) for seq in range(1, 150)]
