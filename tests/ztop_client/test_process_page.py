@@ -194,6 +194,8 @@ class TestPage:
         ((done, _),) = page.recalled
         done(RequestFailed("the daemon is away"))
         assert "(Counters N/A: this machine has no PMU. Fix: get one)" in page.text()
+        # a long reason is read to its end
+        assert "get one)" in page.text(40)
         assert "(the daemon is away)" in page.text()
         done(ipc_history([absent], KEY))
         assert "nothing was counted of it" in page.text()

@@ -269,7 +269,7 @@ def _body(blocks: Sequence[Block], inner: int, glyphs: Glyphs) -> list[list[Piec
                 shown = label if number == 0 and cells(label) <= column else ""
                 rows.append([("box_key", shown + " " * (column - cells(shown))), ("box_text", f"  {part}")])
         if block.reason is not None:
-            rows.append([("box_text", f"({block.reason})")])
+            rows += [[("box_text", part)] for part in _wrapped(f"({block.reason})", inner)]
     return rows
 
 
