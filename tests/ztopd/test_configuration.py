@@ -36,8 +36,11 @@ def test_every_key() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("intervall = 1", "unknown key 'intervall'; the keys are socket, interval_seconds, group, history, counters"),
-        ('"\\u001b" = 1', r"unknown key '\x1b'; the keys are socket, interval_seconds, group, history, counters"),
+        (
+            "intervall = 1",
+            "unknown key 'intervall'; the keys are socket, interval_seconds, group, history, counters, gpu",
+        ),
+        ('"\\u001b" = 1', r"unknown key '\x1b'; the keys are socket, interval_seconds, group, history, counters, gpu"),
         (
             "[history]\nframes = 5",
             "history: unknown key 'frames'; the keys are store, age_days, size_mebibytes, ring_frames, ring_mebibytes,"
