@@ -168,11 +168,11 @@ class View:
         return tests
 
     def select(self, key: Key) -> bool:
-        """Selects a row; False where the table does not show it."""
-        try:
-            self.cursor = self.keys.index(key)
-        except ValueError:
+        """Selects a row, or the first one of a process; False where the table does not show it."""
+        places = (place for place, row in enumerate(self.keys) if row == key or self.process_of(row) == key)
+        if (place := next(places, None)) is None:
             return False
+        self.cursor = place
         return True
 
     def window(self, height: int) -> list[Key]:

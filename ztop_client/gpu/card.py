@@ -82,7 +82,9 @@ def engines(gpu: Gpu, width: int, glyphs: Glyphs) -> Pieces:
 def facts(gpu: Gpu, width: int, glyphs: Glyphs) -> list[Pieces]:
     """All else that it told, in as many lines as that needs. What the card does not have is left out."""
     lines: list[Pieces] = [[]]
-    for group in groups(gpu, glyphs):
+    withheld = gpu["withheld"]
+    not_told: list[Pieces] = [] if withheld is None else [[("dim", f"not told: {withheld}")]]
+    for group in (*groups(gpu, glyphs), *not_told):
         joined = [*lines[-1], *([("text", "   ")] if lines[-1] else []), *group]
         if lines[-1] and pieces_width(joined, glyphs) > width:
             lines.append(group)

@@ -47,8 +47,6 @@ def groups(gpu: Gpu, glyphs: Glyphs) -> Iterator[Group]:
         yield [("label", "ECC "), ("value", f"{count_text(corrected)} corrected")]
     if gpu["mig_enabled"]:
         yield [("label", "MIG "), ("value", "on")]
-    if (withheld := gpu["withheld"]) is not None:
-        yield [("dim", f"not told: {withheld}")]
 
 
 def _links(gpu: Gpu, glyphs: Glyphs) -> Iterator[Group]:

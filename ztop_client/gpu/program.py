@@ -13,12 +13,16 @@ from ztop_client.options import Options
 from ztop_client.program import Header, NothingToShow, Printer, Program
 from ztop_client.sources.source import Pair
 from ztop_protocol.processes import Order
+from ztop_protocol.schema import GPUS
 
 _PATIENCE_FRAMES = 10
-"""So many frames may pass until a daemon that has just begun knows of its GPUs."""
+"""So many frames may pass until a daemon that has just begun knows of its GPUs,"""
+_READING_FRAMES = 3
+"""and so many until it has read one."""
 _ABSENT = frozenset(
     {Action.TREE, Action.FOLD, Action.FOLD_ALL, Action.THREADS, Action.KERNEL_THREADS, Action.TAG_CHILDREN}
 )
+_SAMPLED = GPUS.position["sampled_boottime_ns"]
 _OTHERWISE = {
     Action.TAB: ("the next tab: GPU, Engines", "Next"),
     Action.SORT_CPU: ("sort by CPU%", None),
@@ -53,17 +57,22 @@ def _printer(options: Options) -> Printer:
 
 def with_gpus(pairs: Iterable[Pair]) -> Iterator[Pair]:
     """From the first frame on that has a GPU. Raises :exc:`NothingToShow` where none comes."""
-    found = False
+    unread: Pair | None = None
+    pairs = iter(pairs)
     for number, pair in enumerate(pairs, 1):
-        found = found or bool(pair.current.rows("gpus"))
-        if found:
+        rows = pair.current.rows("gpus").values()
+        if any(row[_SAMPLED] is not None for row in rows) or (rows and number >= _READING_FRAMES):
             yield pair
-        elif (why := why_none(pair.current)) is not None:
+            yield from pairs
+            return
+        if (why := why_none(pair.current)) is not None:
             raise NothingToShow(why)
-        elif number >= _PATIENCE_FRAMES:
+        unread = pair if rows else None
+        if number >= _PATIENCE_FRAMES:
             break
-    if not found:
+    if unread is None:
         raise NothingToShow("There is no GPU to be shown: ztopd said nothing of any.")
+    yield unread
 
 
 ZTOP_G = Program(

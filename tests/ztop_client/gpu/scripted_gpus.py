@@ -8,6 +8,8 @@ import math
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 from tests.ztop_client.fake_source import (
     GIBIBYTE,
@@ -17,6 +19,7 @@ from tests.ztop_client.fake_source import (
     frame,
     here,
     process,
+    real_row,
     row,
     with_sections,
 )
@@ -49,8 +52,9 @@ def gpu(seq: int, index: int, **values: Cell) -> Row:
         "memory_total_bytes": total, "memory_used_bytes": used, "memory_free_bytes": total - used - GIBIBYTE,
         "memory_reserved_bytes": GIBIBYTE, "temperature_celsius": round(45 + 30 * wave),
         "memory_temperature_celsius": round(50 + 30 * wave), "temperature_slowdown_celsius": 87,
-        "temperature_shutdown_celsius": 92, "temperature_maximum_celsius": 85, "power_milliwatts": round(612_000 * wave),
-        "power_limit_milliwatts": 700_000, "energy_millijoules": seq * 400_000, "graphics_clock_hertz": 1_980_000_000,
+        "temperature_shutdown_celsius": 92, "temperature_maximum_celsius": 85,
+        "power_milliwatts": round(612_000 * wave), "power_limit_milliwatts": 700_000, "energy_millijoules": seq * 400_000,
+        "graphics_clock_hertz": 1_980_000_000,
         "sm_clock_hertz": 1_980_000_000, "memory_clock_hertz": 2_619_000_000, "sm_clock_maximum_hertz": 1_980_000_000,
         "memory_clock_maximum_hertz": 2_619_000_000, "performance_state": 0, "throttle_reasons": "",
         "pcie_generation": 5, "pcie_width": 16, "pcie_generation_maximum": 5, "pcie_width_maximum": 16,
@@ -129,7 +133,9 @@ def machine(kind: str, seq: int) -> Frame:
         gpus += [instance(seq, 0, number) for number in range(3)]
         pairs = [(on_gpu(f"MIG-0-{n}", 7000 + n, seq), host) for n, (_, host) in enumerate(pairs[:3])]
     if kind == "lost":
-        gpus[1] = gpu(seq, 1, state="lost", reason="the GPU has fallen off the bus", sampled_boottime_ns=1001 * SECOND)
+        # what it measured is no more
+        gpus[1] = row("gpus", uuid="GPU-0001", index=1, state="lost", reason="the GPU has fallen off the bus",
+                      name=NAMES[0], bus_id="00000000:02:00.0", driver_version="550.54.15")  # fmt: skip
     if kind == "hung":
         gpus[1] = gpu(seq, 1, state="hung", reason="a call has not returned for 12 s",
                       sampled_boottime_ns=(1000 + seq - 12) * SECOND)  # fmt: skip
@@ -141,7 +147,9 @@ def machine(kind: str, seq: int) -> Frame:
         ]
     own = [host for _, host in pairs if host[0] != 4242]
     reason = "libnvidia-ml.so.1 cannot be loaded"
-    state = (SourceState.ABSENT, reason, "install the NVIDIA driver") if kind == "none" else (SourceState.OK, None, None)
+    state = (
+        (SourceState.ABSENT, reason, "install the NVIDIA driver") if kind == "none" else (SourceState.OK, None, None)
+    )
     base = frame(seq, [*busy_table(20)(seq), *own], cpus=8, host=here())
     return with_sections(
         base,
@@ -153,6 +161,21 @@ def machine(kind: str, seq: int) -> Frame:
 
 def replace_gpu(one: Row, index: int) -> Row:
     return (f"GPU-{index:04d}", *one[1:])
+
+
+def with_real_process(made: Frame, seq: int, pid: int | None) -> Frame:
+    """The frame of this machine, with a process of it on GPU 0; as it is where there is none any more."""
+    if pid is None:
+        return made
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    found = Path(f"/proc/{pid}").exists()
+    own = [real_row(pid)] if found else []
+    on_gpus = [on_gpu("GPU-0000", pid, seq, int(own[0][1] or 0), vram_bytes=79 * GIBIBYTE)] if found else []
+    return with_sections(
+        replace(made, boot_id=boot_id),
+        ("processes", [*made.rows("processes").values(), *own]),
+        ("gpu_processes", [*made.rows("gpu_processes").values(), *on_gpus]),
+    )
 
 
 def write(path: str, frames: Iterable[Frame]) -> None:
@@ -179,6 +202,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--interval", type=float, default=0.1)
     parser.add_argument("--write")
+    parser.add_argument("--pid", type=int, help="a process of this machine, which is on GPU 0")
     options = parser.parse_args()
     seconds = range(options.first, options.first + options.frames)
     if options.write:
@@ -188,7 +212,7 @@ def main() -> int:
 
     def feed() -> None:
         for seq in seconds:
-            source.push(machine(options.kind, seq))
+            source.push(with_real_process(machine(options.kind, seq), seq, options.pid))
             time.sleep(options.interval)
 
     threading.Thread(target=feed, daemon=True).start()
