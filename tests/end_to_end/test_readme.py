@@ -132,7 +132,7 @@ def test_looking_back(command: list[str], tmp_path: Path, monkeypatch: pytest.Mo
         daemon.in_background()
         if "-b" not in command:
             with Driver(run_as_installed(arguments), 120, 30, dict(os.environ)) as driver:
-                driver.wait("recorded" if "--replay" in command else " ago")
+                driver.wait("recorded" if "--replay" in command else "REWOUND")
                 assert "live" not in driver.screen.display[0]
                 driver.send("q")
                 assert driver.ended() == 0

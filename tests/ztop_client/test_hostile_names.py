@@ -63,7 +63,7 @@ class TestHostileNames:
         driver = start(100, 24)
         driver.send("N" + END + UP * (2 * len(HOSTILE) - 1 - place))
         driver.wait(lambda: selected_pid(driver) == str(300 + place))
-        for key, text in (("k", "SIGHUP"), ("\r", "What it is")):
+        for key, text in (("k", "SIGTERM"), ("\r", "What it is")):
             driver.send(key)
             driver.wait(lambda text=text: text in driver.text and self.is_boxed(driver))
             driver.send(ESC)
