@@ -131,7 +131,8 @@ def show(options: Options, open: Callable[[View], Opened]) -> int:
         from ztop_client.monitor import watch
 
         said = " ".join(sentence for sentence in (notice, opened.notice) if sentence) or None
-        return watch(opened.source, view, opened.ticks, opened.tick_seconds, said, opened.recorder, opened.at_ns)
+        how = (opened.ticks, opened.tick_seconds, said, opened.recorder, opened.at_ns)
+        return watch(opened.source, view, *how, redact=options.redact)
     finally:
         opened.source.close()
         after = remembered(before, started, settings_of(view))

@@ -20,35 +20,25 @@ _FLAGS = {
     "batch": "-b", "socket_path": "--socket", "interval_seconds": "-d", "order": "--sort", "filter_text": "--filter",
     "uid": "-u", "pids": "-p", "replay_path": "--replay", "at_text": "--at", "from_text": "--from", "to_text": "--to",
     "record_path": "--record", "duration_seconds": "--duration", "export_path": "--export", "sections": "--sections",
-    "diff_texts": "--diff", "explain_texts": "--explain", "find_text": "--find",
+    "diff_texts": "--diff", "explain_texts": "--explain", "find_text": "--find", "redact": "--redact",
 }  # fmt: skip
 _ALSO_WITH = {"json": {"diff_texts", "explain_texts", "find_text"}, "limit": {"diff_texts", "find_text"}}
 """Options of batch mode that these have too."""
+_OF_ROWS = ("order", "filter_text", "uid", "pids")
 _OF_FRAMES = (
     *("batch", "at_text", "from_text", "to_text", "record_path", "export_path"),
     *("interval_seconds", "filter_text", "uid", "pids"),
 )
+_NOT_OF_FOUND = tuple(name for name in _OF_FRAMES if name not in ("from_text", "to_text"))
 _EXCLUDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("at_text", ("from_text", "to_text", "record_path", "export_path"), "--at shows one moment"),
     ("replay_path", ("record_path", "socket_path", "interval_seconds"), "a recording is what it is"),
     ("record_path", ("to_text", "export_path"), "--record goes on with what is live"),
     ("diff_texts", ("explain_texts", *_OF_FRAMES), "--diff compares two moments"),
     ("explain_texts", ("order", *_OF_FRAMES), "--explain is about one span"),
-    (
-        "find_text",
-        (
-            "diff_texts",
-            "explain_texts",
-            "order",
-            *(name for name in _OF_FRAMES if name not in ("from_text", "to_text")),
-        ),
-        "--find asks of every frame",
-    ),
-    (
-        "export_path",
-        ("batch", "interval_seconds", "order", "filter_text", "uid", "pids"),
-        "--export writes whole sections",
-    ),
+    ("find_text", ("diff_texts", "explain_texts", "order", *_NOT_OF_FOUND), "--find asks of every frame"),
+    ("export_path", ("batch", "interval_seconds", *_OF_ROWS), "--export writes whole sections"),
+    ("redact", ("export_path", "diff_texts", "explain_texts", "find_text"), "a recording is redacted"),
 )
 """An option, those that mean nothing beside it, and why."""
 _NEED: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -126,6 +116,8 @@ def parse(argv: Sequence[str], program: Program = ZTOP) -> Options:
     for name, others in _NEED:
         if name in meant and meant.isdisjoint(others):
             parser.error(f"{_FLAGS[name]} is for {', '.join(_FLAGS[other] for other in others)}")
+    if {"redact", "batch"} <= meant and "record_path" not in meant:
+        parser.error("--redact is for --record, and for S on the screen")
     if len(given["explain_texts"]) > 2:
         parser.error("argument --explain: one moment was expected, or the two ends of a span")
     _check_questions(parser, given["filter_text"], given["find_text"])
@@ -284,6 +276,11 @@ def _parser(program: Program) -> _Parser:
     )
     keep.add_argument(
         "--duration", dest="duration_seconds", metavar="TIME", type=_duration, help="record so long: 90, 90s or 1m30s"
+    )
+    keep.add_argument(
+        "--redact",
+        action="store_true",
+        help="keep no command lines, paths of programs, names of users and of the machine: in what S saves, too",
     )
     keep.add_argument(
         "--export",

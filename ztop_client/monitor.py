@@ -56,13 +56,15 @@ def watch(
     notice: str | None = None,
     recorder: "Recorder | None" = None,
     at_ns: int | None = None,
+    *,
+    redact: bool = False,
 ) -> int:
     """Shows ``source`` on the terminal until the user quits; the exit status. Closes nothing.
 
     A frame comes every ``ticks`` ticks of ``tick_seconds``. ``notice`` is said at first. ``recorder`` is told of.
-    ``at_ns``: the moment of the past that is shown at first.
+    ``at_ns``: the moment of the past that is shown at first. ``redact``: what is saved of it names nobody.
     """
-    monitor = Monitor(source, Terminal(), view, ticks, tick_seconds, recorder)
+    monitor = Monitor(source, Terminal(), view, ticks, tick_seconds, recorder, redact)
     monitor.say(notice)
     collect_seldom()
     # what nohup ignores stays ignored: the terminal itself then says that it is gone
@@ -100,6 +102,7 @@ class Monitor:
         ticks: int,
         tick_seconds: float,
         recorder: "Recorder | None" = None,
+        redact: bool = False,
     ) -> None:
         self._source = source
         self._recorder = recorder
@@ -148,7 +151,8 @@ class Monitor:
             change_interval=self._change_interval,
             rewinding=self._rewinding,
             rewind_acts=RewindActs(
-                source.ask, self._loop.event_loop, view, self._screen, self._rewinding, round(tick_seconds * 1e9)
+                *(source.ask, self._loop.event_loop, view, self._screen, self._rewinding),
+                *(round(tick_seconds * 1e9), redact),
             ),
         )
 

@@ -45,6 +45,8 @@ class Options:
     """The recording to be written."""
     duration_seconds: float | None = None
     """How long to record; None: until interrupted."""
+    redact: bool = False
+    """What is recorded names nobody: see :func:`ztop_client.incident.redacted`."""
     export_path: str | None = None
     """The table to be written."""
     sections: tuple[str, ...] = ()

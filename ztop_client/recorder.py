@@ -16,6 +16,7 @@ from typing import Self
 from ztop_client.channel import Channel, DaemonUnreachable
 from ztop_client.daemon import Daemon, SocketDaemon
 from ztop_client.formats import bytes_text
+from ztop_client.incident import redacted
 from ztop_client.moments import parse_moment
 from ztop_client.options import Options
 from ztop_client.sources.beside import SourceBeside
@@ -48,18 +49,25 @@ class Recorder:
     """
 
     def __init__(
-        self, path: str, interval_ns: int, *, duration_ns: int | None = None, before: Before | None = None
+        self,
+        path: str,
+        interval_ns: int,
+        *,
+        duration_ns: int | None = None,
+        before: Before | None = None,
+        redact: bool = False,
     ) -> None:
         """Goes on with a recording that is there. Raises :exc:`RecordingError`.
 
         ``interval_ns``: between two frames of the daemon. ``duration_ns``: the first frame that is so much later than
-        the first one is the last one.
+        the first one is the last one. ``redact``: names nobody, as :func:`ztop_client.incident.redacted` has it.
         """
         self.path = path
         self.problem: str | None = None
         """Why the recording lacks something or stopped, in one sentence."""
         self._duration_ns = duration_ns
         self._before = before
+        self._redact = redact
         self._first: tuple[Frame, float] | None = None
         self._final: Frame | None = None
         self._told: str | None = None
@@ -213,6 +221,8 @@ class Recorder:
                 self._offset = end.seq + 1 - frame.seq
         if self._offset:
             frame = replace(frame, seq=frame.seq + self._offset)
+        if self._redact:
+            frame = redacted(frame)
         if last is not None and not (last.boot_id == frame.boot_id and is_same_clock(_stamp(last), _stamp(frame))):
             last = None
         self._writer.add(encode_step(last, frame, whole=self._writer.needs_keyframe))
@@ -229,7 +239,7 @@ def recording(path: str, options: Options, opened: Opened) -> Iterator[tuple[Rec
     before = None
     if options.from_text is not None:
         before = partial(_remembered, opened.daemon, parse_moment(options.from_text, time.time_ns()))
-    with Recorder(path, opened.tick_ns, duration_ns=duration_ns, before=before) as recorder:
+    with Recorder(path, opened.tick_ns, duration_ns=duration_ns, before=before, redact=options.redact) as recorder:
         opened.source.hand_frames_to(recorder.take)
         with closing(SourceBeside(opened.source)) as source:
             yield recorder, source

@@ -16,11 +16,13 @@ import pytest
 
 from tests.protocol.recorded_frames import made
 from tests.ztop_client.fake_source import SECOND
+from ztop_client.incident import redacted
 from ztop_client.recorder import Recorder
 from ztop_client.sources.past import RecordedPast
 from ztop_protocol.frame import Frame
 from ztop_protocol.recording import RecordingWriter
 from ztop_protocol.recording_format import RecordingError
+from ztop_protocol.schema import SECTIONS
 
 OTHER_BOOT = "99999999-2222-3333-4444-555555555555"
 
@@ -67,6 +69,22 @@ class TestWhatIsRecorded:
         assert record(path, frames).problem is None
         assert recorded(path) == frames
         assert os.listdir(path.parent) == [path.name]
+
+    def test_redacted_it_names_nobody_the_time_before_included(self, path: Path) -> None:
+        frames = [made(seq) for seq in range(1, 9)]
+        assert record(path, frames[4:], before=lambda _: iter(frames[:4]), redact=True).problem is None
+        assert recorded(path) == [redacted(frame) for frame in frames]
+        texts = {
+            str(cell) for frame in frames for cell in (frame.cell("host", "hostname"), *(
+                row[SECTIONS["processes"].position[name]]
+                for row in frame.rows("processes").values() for name in ("command_line", "user")
+            )) if cell is not None
+        }  # fmt: skip
+        assert texts
+        with closing(RecordedPast(str(path))) as past:
+            kept = {str(cell) for frame in past.frames(0, 1 << 62) for section in frame.sections.values()
+                    for row in section.rows.values() for cell in row}  # fmt: skip
+        assert not texts & kept
 
     def test_it_is_in_the_file_soon_though_no_other_frame_comes(self, path: Path) -> None:
         with Recorder(str(path), SECOND) as recorder:

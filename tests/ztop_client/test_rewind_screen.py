@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.ztop_client.hostile import HOSTILE
 from tests.ztop_client.rewind.scripted_past import BURST, BURST_PID, clock
 from tests.ztop_client.terminal_driver import Driver, first_pid, rows, scripted_past, selected_pid
 from tests.ztop_client.test_every_key import sleeper
+from ztop_client.recorded import open_recording
 
 ESC, ENTER, END, LEFT, F5, F9 = "\x1b", "\r", "\x1b[F", "\x1b[D", "\x1b[15~", "\x1b[20~"
 
@@ -198,6 +200,22 @@ def test_no_name_and_no_sentence_reaches_the_terminal_raw(start: Start, columns:
     for text in ("\x1b]52", "\x1b]0;", "\x07", "\x9b", "\u202e", "\x85"):
         assert text.encode() not in driver.output
     assert driver.status is None
+
+
+def test_what_is_saved_names_nobody_where_that_was_asked_for(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "x.ztop"
+    driver = start(100, "--redact")
+    driver.send("S")
+    driver.wait("Save, redacted, to: ztop-")
+    driver.send(f"\x15{path}\r")
+    driver.wait("frames are in")
+    with open_recording(str(path)) as recording:
+        frames = list(recording.frames())
+    assert len(frames) > 100
+    for key in frames[0].rows("processes"):
+        assert frames[0].cell("processes", "command_line", key) is None
+        assert frames[0].cell("processes", "user", key) is None
+        assert frames[0].cell("processes", "comm", key) is not None
 
 
 def test_a_low_or_narrow_screen_goes_without_the_strip(start: Start) -> None:

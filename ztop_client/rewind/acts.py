@@ -54,14 +54,23 @@ class RewindActs:
     """The acts of rewind that take their time."""
 
     def __init__(
-        self, ask: Ask, loop: Watching, view: View, screen: Screen, rewinding: Rewinding, interval_ns: int
+        self,
+        ask: Ask,
+        loop: Watching,
+        view: View,
+        screen: Screen,
+        rewinding: Rewinding,
+        interval_ns: int,
+        redact: bool,
     ) -> None:
+        """``redact``: what is saved names nobody."""
         self._ask = ask
         self._loop = loop
         self._view = view
         self._screen = screen
         self._rewinding = rewinding
         self._interval_ns = interval_ns
+        self._redact = redact
         self._question = ""
         self.acts: dict[Action, Callable[[], None]] = {
             Action.DIFFERENCE: self._difference,
@@ -187,7 +196,9 @@ class RewindActs:
         span = self._rewinding.span_to_save()
         if span is not None:
             self._screen.prompt = Prompt(
-                "Save to", incident_path(span.from_ns), done=lambda path: self._save(span, os.path.expanduser(path))
+                "Save, redacted, to" if self._redact else "Save to",
+                incident_path(span.from_ns),
+                done=lambda path: self._save(span, os.path.expanduser(path)),
             )
 
     def _save(self, span: Span, path: str) -> str | None:
@@ -198,7 +209,7 @@ class RewindActs:
 
         def work(frames: Iterator[Frame]) -> int:
             try:
-                return save(frames, path, self._interval_ns)
+                return save(frames, path, self._interval_ns, redact=self._redact)
             except RecordingError as error:
                 raise RequestFailed(str(error)) from error
 

@@ -1,6 +1,6 @@
 """A scripted machine that remembers; run as a program it is `ztop` on it, as fake_source.py is without a past.
 
-python -m tests.ztop_client.rewind.scripted_past [--pid PID] [--interval SECONDS] [--hostile]
+python -m tests.ztop_client.rewind.scripted_past [--pid PID] [--interval SECONDS] [--hostile] [--redact]
 """
 
 import argparse
@@ -133,6 +133,7 @@ def main() -> int:
     parser.add_argument("--pid", type=int)
     parser.add_argument("--interval", type=float, default=0.3)
     parser.add_argument("--hostile", action="store_true")
+    parser.add_argument("--redact", action="store_true")
     options = parser.parse_args()
     source = ScriptedPast()
 
@@ -149,7 +150,7 @@ def main() -> int:
     for seq in range(1, PAST + 1):
         make(seq)
     threading.Thread(target=feed, daemon=True).start()
-    return watch(source, View(tabs(), ASCII))
+    return watch(source, View(tabs(), ASCII), redact=options.redact)
 
 
 if __name__ == "__main__":
