@@ -109,4 +109,9 @@ def palette() -> Iterator[PaletteEntry]:
         )
     for style in TABLE_STYLES:
         high = style.high if style.high != "default" else "#e8edf2"
-        yield (style.name + SELECTED, "white", _SELECTED_BASIC, "standout", high, _SELECTED_HIGH)
+        # an alarm is one on every row
+        own = style.high_background != "default"
+        basic, background = (
+            (style.basic_background, style.high_background) if own else (_SELECTED_BASIC, _SELECTED_HIGH)
+        )
+        yield (style.name + SELECTED, "white", basic, "standout", high, background)

@@ -25,7 +25,7 @@ from ztop_protocol.version import VERSION
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 SYSTEM_SOCKET = "/run/ztopd/ztopd.sock"
-MODULES = {"ztop": "ztop_client", "ztopd": "ztopd"}
+MODULES = {"ztop": "ztop_client", "ztop-g": "ztop_client.gpu", "ztopd": "ztopd"}
 
 
 def indented() -> list[str]:

@@ -9,9 +9,10 @@ from ztop_client.gpu.device import place_text, seconds_text
 from ztop_protocol.frame import Cell, Key
 from ztop_protocol.schema import GPU_PROCESSES, PROCESSES, Unit
 
-_JOINED = ("gpu", "user", "comm", "command_line", "cpu_percent", "rss_bytes", "vram_percent")
-NAMES: tuple[str, ...] = (*GPU_PROCESSES.names, *_JOINED)
-"""The schema's, then those that are joined to it: the GPU's label, and what the host says of the process."""
+JOINED = ("gpu", "user", "comm", "command_line", "cpu_percent", "rss_bytes", "vram_percent")
+"""What is joined to a row: the GPU's label, what the host says of the process, and its part of the GPU's memory."""
+NAMES: tuple[str, ...] = (*GPU_PROCESSES.names, *JOINED)
+"""The schema's, then those."""
 
 _FORMATS: Mapping[Unit, Callable[[Cell], str]] = {
     Unit.BYTES: bytes_text,

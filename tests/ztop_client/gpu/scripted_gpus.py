@@ -53,8 +53,8 @@ def gpu(seq: int, index: int, **values: Cell) -> Row:
         "memory_reserved_bytes": GIBIBYTE, "temperature_celsius": round(45 + 30 * wave),
         "memory_temperature_celsius": round(50 + 30 * wave), "temperature_slowdown_celsius": 87,
         "temperature_shutdown_celsius": 92, "temperature_maximum_celsius": 85,
-        "power_milliwatts": round(612_000 * wave), "power_limit_milliwatts": 700_000, "energy_millijoules": seq * 400_000,
-        "graphics_clock_hertz": 1_980_000_000,
+        "power_milliwatts": round(612_000 * wave), "power_limit_milliwatts": 700_000,
+        "energy_millijoules": seq * 400_000, "graphics_clock_hertz": 1_980_000_000,
         "sm_clock_hertz": 1_980_000_000, "memory_clock_hertz": 2_619_000_000, "sm_clock_maximum_hertz": 1_980_000_000,
         "memory_clock_maximum_hertz": 2_619_000_000, "performance_state": 0, "throttle_reasons": "",
         "pcie_generation": 5, "pcie_width": 16, "pcie_generation_maximum": 5, "pcie_width_maximum": 16,
@@ -119,13 +119,13 @@ def processes_of(gpus: Iterable[int], seq: int, each: int = 4) -> Iterator[tuple
             )  # fmt: skip
 
 
-def machine(kind: str, seq: int) -> Frame:
+def machine(kind: str, seq: int, begins_with: int = 8 * GIBIBYTE) -> Frame:
     """The machine of a kind at a second: 1, 2, 8, 16 GPUs, growing, mig, lost, hung, none, foreign."""
     count = int(kind) if kind.isdigit() else {"growing": 2, "mig": 1, "none": 0}.get(kind, 2)
     gpus = [gpu(seq, index) for index in range(count)]
     pairs = list(processes_of(range(count), seq))
     if kind == "growing":
-        grown, grower = growing(seq)
+        grown, grower = growing(seq, begins_with)
         gpus[0] = grown
         pairs[0] = (grower, pairs[0][1])
     if kind == "mig":
@@ -202,17 +202,19 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--interval", type=float, default=0.1)
     parser.add_argument("--write")
+    parser.add_argument("--left", type=int, default=8, help="GiB that are left where memory grows")
     parser.add_argument("--pid", type=int, help="a process of this machine, which is on GPU 0")
     options = parser.parse_args()
     seconds = range(options.first, options.first + options.frames)
     if options.write:
-        write(options.write, (machine(options.kind, seq) for seq in seconds))
+        write(options.write, (machine(options.kind, seq, options.left * GIBIBYTE) for seq in seconds))
         return 0
     source = FakeSource()
 
     def feed() -> None:
         for seq in seconds:
-            source.push(with_real_process(machine(options.kind, seq), seq, options.pid))
+            made = machine(options.kind, seq, options.left * GIBIBYTE)
+            source.push(with_real_process(made, seq, options.pid))
             time.sleep(options.interval)
 
     threading.Thread(target=feed, daemon=True).start()

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def ztop_g(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environ = {"PYTHONPATH": f"{ROOT}:{ROOT}/protocol", "PATH": "/usr/bin:/bin", "ZTOP_SOCKET": str(tmp_path / "none")}
     environ |= {"LANG": "C.UTF-8", "TZ": "UTC"}
-    command = [sys.executable, "-P", "-m", "ztop_client.gpu.cli", *arguments]
+    command = [sys.executable, "-P", "-m", "ztop_client.gpu", *arguments]
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
 
 
