@@ -38,6 +38,8 @@ VARIES = {
 """The columns that are left out, by section."""
 HAPPENED = {"events", "process_events"}
 """What happens to a machine that stands still happens to ztopd: it started, or was kept waiting."""
+GPUS = {"gpus", "gpu_processes"}
+"""They are asked of a library, not of files: they are those of the machine that the tests run on."""
 
 Table = list[dict[str, Cell]]
 
@@ -47,14 +49,14 @@ def tables(session: Session) -> dict[str, Table]:
     frame = session.snapshot()
     found: dict[str, Table] = {}
     for name in SECTIONS:
-        if name not in frame.sections or name in HAPPENED:
+        if name not in frame.sections or name in HAPPENED | GPUS:
             continue
         left_out = VARIES.get(name, set())
         rows = sorted(frame.rows(name).items(), key=lambda item: tuple(map(_in_order, item[0])))
         named = [dict(zip(SECTIONS[name].names, row, strict=True)) for _, row in rows]
         found[name] = [{key: cell for key, cell in row.items() if key not in left_out} for row in named]
         if name == "sources":
-            found[name] = [_without_mounts(row) for row in found[name]]
+            found[name] = [_without_mounts_and_gpus(row) for row in found[name]]
     return found
 
 
@@ -62,9 +64,9 @@ def _in_order(cell: Cell) -> tuple[bool, float, str]:
     return isinstance(cell, str), 0 if isinstance(cell, str) else float(cell or 0), str(cell)
 
 
-def _without_mounts(row: dict[str, Cell]) -> dict[str, Cell]:
+def _without_mounts_and_gpus(row: dict[str, Cell]) -> dict[str, Cell]:
     # the fixture's mount points are not there, most of them: how it is said varies with the time
-    return {"source": row["source"]} if row["source"] == "filesystems" else row
+    return {"source": row["source"]} if row["source"] in ("filesystems", "gpus") else row
 
 
 def shortened(found: dict[str, Table]) -> dict[str, object]:

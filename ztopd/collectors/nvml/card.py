@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from ztop_protocol.frame import Row
 from ztopd.collectors.nvml.approach import Approach
@@ -63,8 +64,7 @@ class VramLow:
         return f"{kind} {self.index}" if self.name is None else f"{kind} {self.index} ({self.name})"
 
 
-@dataclass(frozen=True, slots=True)
-class GpuProcess:
+class GpuProcess(NamedTuple):
     """A row of ``gpu_processes`` without what /proc says of the process."""
 
     gpu_uuid: str
@@ -135,9 +135,13 @@ class Card:
         self._of_process = {pid: self._of_process.get(pid) or Series() for pid in uses}
         for pid, use in uses.items():
             self._of_process[pid].add(now_ns, use.vram_bytes)
+
+    def _estimate(self) -> None:
+        """The slopes of the processes: many, and so less often than that of the GPU."""
         self._velocities = {pid: series.velocity() for pid, series in self._of_process.items()}
 
     def _culprit(self) -> int | None:
+        self._estimate()
         growing = {pid: one.value for pid, one in self._velocities.items() if one is not None and one.grows}
         return max(growing, key=lambda pid: growing[pid], default=None)
 
@@ -145,11 +149,14 @@ class Card:
         """What is due of the rest. Raises :exc:`GpuLost`, :exc:`DriverGone`."""
         if self._facts_turn.comes(now_ns):
             self.facts = self.device.read_facts()
+        is_turn = self._gauges_turn.comes(now_ns)
+        if is_turn:
+            self._estimate()
         if self.identity.parent_uuid is not None:
-            if self._gauges_turn.comes(now_ns):
+            if is_turn:
                 self._gauges = self.device.read_activity()
             return
-        if self._gauges_turn.comes(now_ns):
+        if is_turn:
             self._gauges = self.device.read_gauges()
             self._xid = self.device.read_xid() or self._xid
             if not self.divided:

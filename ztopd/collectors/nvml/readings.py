@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class ProcessType(StrEnum):
@@ -83,8 +84,7 @@ class Xid:
     boottime_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessUse:
+class ProcessUse(NamedTuple):
     """What one process uses of one GPU; ``vram_bytes`` is None where NVML does not know."""
 
     type: ProcessType
