@@ -123,7 +123,7 @@ def test_growth_and_the_time_that_is_left(nvml: StandIn, start: Start) -> None:
 @pytest.mark.slow
 def test_a_warning_with_nobody_looking(nvml: StandIn, start: Start, folder: Path) -> None:
     """The line in the log, the event, the mark, and the command: once each."""
-    nvml.set("0", used=growing(24 * GIB - 5 * GIB, 200 * MIB))
+    nvml.set("0", used=growing(24 * GIB - 6 * GIB, 200 * MIB))
     nvml.set_process("0", os.getpid(), used=growing(GIB, 200 * MIB))
     nvml.write()
     report, settings = folder / "report", folder / "ztopd.toml"
@@ -135,6 +135,8 @@ def test_a_warning_with_nobody_looking(nvml: StandIn, start: Start, folder: Path
     # only a file of root's may name a command
     daemon = start(*(("--config", str(settings)) if is_root else ()))
     with daemon.session() as session:
+        # it must last for 20 s before it is believed
+        frame_where(session, lambda f: number(gpu(f, "memory_free_bytes") or 9 * GIB) <= 3.5 * GIB)
         told = frame_where(session, lambda f: any(row[1] == EventKind.VRAM_LOW for row in f.rows("events").values()))
         _, _, subject, value, detail = next(iter(told.rows("events").values()))
         assert subject == uuid("0") and 0 < number(value) <= 15
