@@ -249,7 +249,8 @@ def test_processes_that_appear_between_two_calls(nvml: StandIn, start: Start) ->
 
 
 def test_mig_instances_are_rows_of_their_own(nvml: StandIn, start: Start) -> None:
-    nvml.set("0", mig=2)
+    nvml.set("0", mig=2, gpm=1)
+    nvml.set("0.1", gpm5=44)
     for number_of, size in enumerate((5, 10)):
         where = f"0.{number_of}"
         nvml.set(where, uuid=uuid(where), name=f"NVIDIA MIG {size}gb", total=size * GIB, used=size * MIB, gi=number_of)
@@ -257,7 +258,8 @@ def test_mig_instances_are_rows_of_their_own(nvml: StandIn, start: Start) -> Non
     nvml.set_process("0", 100_000, used=MIB)
     nvml.write()
     with start().session() as session:
-        frame = frame_where(session, lambda f: len(f.rows("gpus")) == 3)
+        frame = frame_where(session, lambda f: gpu(f, "tensor_activity_percent", "0.1") is not None)
+        assert gpu(frame, "tensor_activity_percent", "0.1") == 44 and len(frame.rows("gpus")) == 3
         assert gpu(frame, "mig_enabled") is True
         assert [gpu(frame, "parent_uuid", where) for where in ("0", "0.0", "0.1")] == [None, uuid("0"), uuid("0")]
         assert gpu(frame, "memory_total_bytes", "0.1") == 10 * GIB and gpu(frame, "index", "0.1") == 1
