@@ -1,5 +1,6 @@
 """The stand-in for libnvidia-ml.so.1: compiled once, told what to say by a file. libnvidia-ml.c has its language."""
 
+import atexit
 import functools
 import os
 import shutil
@@ -21,6 +22,7 @@ def folder() -> Path:
     if compiler is None:
         pytest.skip("no C compiler for the stand-in of libnvidia-ml.so.1")
     made = Path(tempfile.mkdtemp(prefix="ztop-nvml-"))
+    atexit.register(shutil.rmtree, made)
     made.chmod(0o755)
     subprocess.run(
         [compiler, "-shared", "-fPIC", "-O1", "-w", "-o", made / "libnvidia-ml.so.1", SOURCE, "-lpthread"], check=True
