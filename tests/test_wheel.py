@@ -64,7 +64,7 @@ def test_its_programs_are_there(unpacked: Path) -> None:
     entry_points = configparser.ConfigParser()
     entry_points.read(unpacked / f"ztop-{VERSION}.dist-info" / "entry_points.txt")
     programs = dict(entry_points["console_scripts"])
-    assert programs == {"ztopd": "ztopd.cli:main", "ztop": "ztop_client.cli:main"}
+    assert programs == {"ztopd": "ztopd.cli:main", "ztop": "ztop_client.cli:main", "ztop-g": "ztop_client.gpu.cli:main"}
     for program in programs.values():
         module, function = program.split(":")
         tree = ast.parse((unpacked / (module.replace(".", "/") + ".py")).read_text())
