@@ -91,9 +91,12 @@ def test_a_work_that_fails_loudly_is_heard_of() -> None:
 def test_no_answer_is_said(answer: Wire) -> None:
     loop, results = Loop(), []  # type: ignore[var-annotated]
     Gathering(
-        lambda _method, _arguments, done: done(answer), loop, Span(0, 1), None, lambda taken: list(taken), results.append,
+        lambda _method, _arguments, done: done(answer),
+        *(loop, Span(0, 1), None),
+        lambda taken: list(taken),
+        results.append,
         lambda _: None,
-    )  # fmt: skip
+    )
     loop.run(lambda: bool(results))
     assert isinstance(results[0], RequestFailed)
 
