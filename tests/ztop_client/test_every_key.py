@@ -411,7 +411,9 @@ def _process(m: Machine, key: str) -> None:
     m.select_victim()
     m.send(key)
     m.wait(lambda: "What it is" in m.driver.text and "/bin/victim --of a test" in m.driver.text)
-    for number, expected in enumerate(("Threads", "Open files", "sleep", "Rss", "open files", "What it is"), 2):
+    for number, expected in enumerate(
+        ("Threads", "Open files", "sleep", "Rss", "open files", "Hardware counters", "What it is"), 2
+    ):
         m.send("tab")
         m.wait(expected)
         assert number
@@ -436,6 +438,16 @@ def _chapter(m: Machine, key: str) -> None:
     m.send("esc")
     m.wait(HEADING)
     m.send("home")
+
+
+@check(Action.REWIND)
+def _rewind(m: Machine, key: str) -> None:
+    # the past itself: test_rewind_keys.py
+    m.send(key)
+    m.wait("nothing is remembered there")
+    m.send("home")
+    m.gone("nothing is remembered")
+    assert "live" in m.driver.screen.display[0]
 
 
 @check(Action.REDRAW)
