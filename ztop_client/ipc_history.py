@@ -32,13 +32,16 @@ class IpcHistory:
         """Boot, boot time and row of the frame before."""
 
     def take(self, frame: Frame) -> None:
-        """The next frame; one that is not later than the last is passed over."""
+        """The next frame; one of the same boot that is not later than the last is passed over."""
         section = frame.sections.get("process_counters")
-        if section is None or (self._last is not None and self._last[1] >= section.sampled_boottime_ns):
+        if section is None:
             return
         row, now_ns = section.rows.get(self._key), section.sampled_boottime_ns
-        if row is not None and self._last is not None and self._last[0] == frame.boot_id:
-            self._grow(self._last[1], self._last[2], now_ns, row)
+        if self._last is not None and self._last[0] == frame.boot_id:
+            if self._last[1] >= now_ns:
+                return
+            if row is not None:
+                self._grow(self._last[1], self._last[2], now_ns, row)
         self._last = (frame.boot_id, now_ns, row)
 
     def _grow(self, then_ns: int, before: Row | None, now_ns: int, row: Row) -> None:

@@ -60,6 +60,12 @@ def test_counts_that_began_anew_went_back_or_are_of_another_boot_are_no_growth()
     assert ipc_history([counted(1, 1, None), counted(2, 2, None)], KEY).span_ns(2 * SECOND) == 0
 
 
+def test_a_boot_that_is_younger_than_the_one_before_is_counted() -> None:
+    old = [counted(second, None, boot="old") for second in (5000, 5001)]
+    new = [counted(10, 100, 100), counted(11, 200, 150)]
+    assert ipc_history([*old, *new], KEY).values(1, 11 * SECOND) == [0.5]
+
+
 def test_what_was_counted_before_it_was_first_seen_is_of_no_interval() -> None:
     history = ipc_history([counted(1, None), counted(2, 900, 900), counted(3, 1000, 1200)], KEY)
     assert history.values(1, 3 * SECOND) == [pytest.approx(3.0)]
