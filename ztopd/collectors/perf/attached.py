@@ -70,6 +70,11 @@ class Attached:
         """Whether every thread is attached."""
         return self._tries > 0 and not self._pending
 
+    @property
+    def descriptors(self) -> int:
+        """How many it holds."""
+        return len(self._threads) * self._countable.descriptors
+
     def go_on(self, until_ns: int) -> None:
         """Attaches threads until the thread's CPU clock says ``until_ns``, one at least.
 

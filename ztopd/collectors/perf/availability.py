@@ -17,6 +17,8 @@ _CAP_SYS_ADMIN, _CAP_PERFMON = 21, 38
 _OWN_PROCESSES, _KERNEL_MODE = 2, 1
 """The highest levels at which one's own processes may be counted without any capability: at all, and in kernel mode."""
 
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+_MORE_DESCRIPTORS = "raise LimitNOFILE of the unit, or ulimit -n"
 _PERSISTENT = "systemd/60-ztop-counters.conf in /etc/sysctl.d keeps it"
 
 
@@ -57,8 +59,8 @@ def why_not(error: OSError, roots: Roots, rights: Rights) -> Problem:
             "this kernel has no perf_event_open, or a container's filter hides it (ENOSYS)",
             "a kernel with CONFIG_PERF_EVENTS on x86_64, aarch64 or riscv64",
         )
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return Problem(SourceState.DEGRADED, f"no descriptors are left ({name})", "raise LimitNOFILE, or ulimit -n")
+    if error.errno in _NO_DESCRIPTORS:
+        return Problem(SourceState.DEGRADED, f"no descriptors are left ({name})", _MORE_DESCRIPTORS)
     if error.errno == errno.EBUSY:
         return Problem(
             SourceState.DEGRADED,
@@ -122,7 +124,7 @@ def few_descriptors(left_out: int, limit: int) -> Problem:
     return Problem(
         SourceState.DEGRADED,
         f"{left_out} busy processes are left out: {limit} descriptors for counters do not suffice",
-        "raise LimitNOFILE of the unit, or ulimit -n",
+        _MORE_DESCRIPTORS,
     )
 
 
@@ -135,7 +137,19 @@ def failing(processes: int, error: OSError) -> Problem:
     """Counters of so many processes cannot be opened or read, for a reason that is none of the usual ones."""
     name = errno.errorcode.get(error.errno or 0, str(error.errno))
     return Problem(
-        SourceState.DEGRADED, f"the counters of {processes} processes fail: {os.strerror(error.errno or 0)} ({name})"
+        SourceState.DEGRADED,
+        f"the counters of {processes} processes fail: {os.strerror(error.errno or 0)} ({name})",
+        _MORE_DESCRIPTORS if error.errno in _NO_DESCRIPTORS else None,
+    )
+
+
+def one_kind_of_cores(pmus: tuple[str, ...]) -> Problem:
+    """There are several kinds of cores, and the kernel does not let each be counted by itself."""
+    return Problem(
+        SourceState.DEGRADED,
+        f"of {', '.join(pmus)} this kernel counts one kind of cores alone: what runs on others is not measured, "
+        "and counters_share_percent says so",
+        "Linux 6.6 or newer, on Arm",
     )
 
 

@@ -49,6 +49,8 @@ class Countable:
     groups: tuple[CountedGroup, ...]
     lacking: tuple[str, ...] = ()
     """What the machine does not have, each with its reason."""
+    unnamed_pmus: tuple[str, ...] = ()
+    """Core PMUs of which the kernel lets an event name none: it counts on one of them, and which is its choice."""
 
     @property
     def descriptors(self) -> int:
@@ -77,10 +79,18 @@ class _Manner:
 def probe(kernel: Kernel, groups: Sequence[Group], pmus: Sequence[Pmu]) -> Countable:
     """Tries every event on the calling thread. Raises :exc:`Uncountable`.
 
-    Only where there are several core PMUs does an event have to name the one that it is for.
+    Only where there are several core PMUs does an event have to name the one that it is for. Arm's let it do so since
+    Linux 6.6 (PERF_PMU_CAP_EXTENDED_HW_TYPE).
     """
     named: tuple[Pmu | None, ...] = tuple(pmus) if len(pmus) > 1 else (None,)
-    manner = _manner(kernel, groups, named)
+    unnamed: tuple[str, ...] = ()
+    try:
+        manner = _manner(kernel, groups, named)
+    except Uncountable:
+        if named == (None,):
+            raise
+        named, unnamed = (None,), tuple(pmu.name for pmu in pmus)
+        manner = _manner(kernel, groups, named)
     counted: list[CountedGroup] = []
     lacking: list[str] = []
     for group in groups:
@@ -88,7 +98,7 @@ def probe(kernel: Kernel, groups: Sequence[Group], pmus: Sequence[Pmu]) -> Count
         lacking += missing
         if found is not None:
             counted.append(found)
-    return Countable(manner.kernel_mode, manner.inherits, tuple(counted), tuple(lacking))
+    return Countable(manner.kernel_mode, manner.inherits, tuple(counted), tuple(lacking), unnamed)
 
 
 def _manner(kernel: Kernel, groups: Sequence[Group], pmus: Sequence[Pmu | None]) -> _Manner:

@@ -147,6 +147,8 @@ class ProcessCounters:
         except Uncountable as nothing:
             return None, availability.why_not(nothing.error, roots, self._rights)
         problems = [availability.stand_ins()] if self._counting is Counting.SOFTWARE else []
+        if countable.unnamed_pmus:
+            problems.append(availability.one_kind_of_cores(countable.unnamed_pmus))
         if not countable.kernel_mode:
             problems.append(availability.user_mode_alone(roots, self._rights))
         if countable.lacking:
@@ -172,6 +174,9 @@ class ProcessCounters:
             counted.cpu_time_ns = cpu_time_ns(process)
             used += counted.cpu_time_ns
             ran_before = counted.ran_tick == self._tick - 1
+            if now - counted.ran_boottime_ns > SPARE_NS:
+                # whatever it waited for before it rested
+                counted.waits_since_ns = None
             counted.ran_tick, counted.ran_boottime_ns = self._tick, now
             may_be = counted.attached is None and not counted.refused and now >= counted.not_before_ns
             if may_be and (ran_before or used >= BUSY_NS):
@@ -279,10 +284,13 @@ class ProcessCounters:
             counted.begin_epoch(now, self._layout.countable.kernel_mode)
 
     def _make_room(self, needed: int, now: int) -> None:
-        """Lets go of what rests longest, as far as that helps."""
+        """Lets go of what rests longest, where that helps."""
         resting = [
             one for one in self._counted.values() if one.attached is not None and now - one.ran_boottime_ns > SPARE_NS
         ]
+        to_be_had = sum(one.attached.descriptors for one in resting if one.attached is not None)
+        if self._descriptors.left + to_be_had < needed:
+            return
         resting.sort(key=lambda one: one.ran_boottime_ns, reverse=True)
         while resting and self._descriptors.left < needed:
             self._detach(resting.pop())

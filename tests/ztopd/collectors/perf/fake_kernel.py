@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ztopd.collectors.perf.events import Counting, groups
 from ztopd.collectors.perf.syscall import NO_GROUP
 
 _ATTRIBUTE = struct.Struct("=IIQQQQQIIQ")
@@ -39,6 +40,12 @@ def unpacked(attribute: bytes) -> Attribute:
         not bits >> 5 & 1,
         read_format,
     )
+
+
+def named_events(*pmu_types: int) -> dict[tuple[int, int, int], int]:
+    """For :attr:`FakeKernel.refused_on`: what kernels say that let no event name one of these PMUs."""
+    events = [event for group in groups(Counting.HARDWARE, is_intel=False) for event in group.events]
+    return {(pmu_type, event.type, event.config): errno.ENOENT for pmu_type in pmu_types for event in events}
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from tests.ztopd.collectors.perf.fake_kernel import FakeKernel, unpacked
+from tests.ztopd.collectors.perf.fake_kernel import FakeKernel, named_events, unpacked
 from ztopd.collectors.perf.events import Counting, groups
 from ztopd.collectors.perf.pmus import Pmu
 from ztopd.collectors.perf.probe import Countable, Uncountable, place_of, probe
@@ -107,6 +107,24 @@ def test_what_one_kind_of_core_lacks_is_counted_on_the_other() -> None:
     assert place_of("l1d_misses") in l1d.places
     assert [[unpacked(one).pmu_type for one in pmu] for pmu in l1d.attributes] == [[4, 4]]
     assert counted(found) == EVERY_COLUMN
+
+
+def test_a_kernel_that_lets_no_event_name_its_pmu() -> None:
+    found = probe(FakeKernel(refused_on=named_events(4, 10)), HARDWARE, HYBRID)
+    assert found.unnamed_pmus == ("cpu_core", "cpu_atom")
+    assert counted(found) == EVERY_COLUMN
+    assert {unpacked(one).pmu_type for group in found.groups for pmu in group.attributes for one in pmu} == {0}
+    # where one of them can be named, it is
+    found = probe(FakeKernel(refused_on=named_events(4)), HARDWARE, HYBRID)
+    assert found.unnamed_pmus == ()
+    assert {unpacked(one).pmu_type for group in found.groups for pmu in group.attributes for one in pmu} == {10}
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOENT])
+def test_several_pmus_and_nothing_can_be_counted(number: int) -> None:
+    with pytest.raises(Uncountable) as caught:
+        probe(FakeKernel(refuses_all=number), HARDWARE, HYBRID)
+    assert caught.value.error.errno == number
 
 
 def test_software_events_know_no_pmu() -> None:

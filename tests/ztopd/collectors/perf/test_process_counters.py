@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ztopd.collectors.perf.fake_kernel import named_events
 from tests.ztopd.collectors.perf.setting import SECOND, Setting
 from ztop_protocol.schema import SourceState
 from ztopd.collectors.perf import process_counters as module
@@ -159,6 +160,22 @@ def test_a_tick_opens_for_so_long_and_leaves_the_rest_to_the_next(setting: Setti
     assert setting.kernel.tids() == set()
 
 
+def test_who_waits_long_is_told_of_and_only_while_it_wants_counters(setting: Setting) -> None:
+    setting.open_ns = 0
+    process = setting.machine.start(500)
+    for _ in range(22):
+        setting.tick(process)
+    assert setting.reason() is None
+    setting.tick(process)
+    assert setting.reason() == "1 busy processes still wait for counters: each tick attaches a few"
+    setting.tick(seconds=60)
+    assert setting.reason() is None
+    # it waits anew, not since long ago
+    setting.tick(process)
+    setting.tick(process)
+    assert setting.reason() is None
+
+
 def test_the_busiest_come_first(setting: Setting) -> None:
     setting.descriptors.limit = 64
     small, large = setting.machine.start(500), setting.machine.start(600)
@@ -182,6 +199,16 @@ def test_who_rests_gives_way(setting: Setting) -> None:
     assert setting.kernel.tids() == {600, 700}
     assert setting.keys() == {first.key, second.key, third.key}
     assert setting.reason() is None
+
+
+def test_nobody_gives_way_to_what_would_not_fit_anyway(setting: Setting) -> None:
+    setting.descriptors.limit = 64
+    resting, huge = setting.machine.start(500), setting.machine.start(600, 601, 602)
+    setting.attach(resting)
+    for _ in range(5):
+        setting.tick(huge)
+    assert setting.kernel.tids() == {500}
+    assert setting.reason() == "1 busy processes are left out: 16 descriptors for counters do not suffice"
 
 
 def test_never_more_than_so_many(setting: Setting) -> None:
@@ -231,6 +258,8 @@ def test_what_fails_is_said_and_tried_again(setting: Setting, number: int) -> No
     for _ in range(3):
         setting.tick(process)
     assert setting.reason() == (f"the counters of 1 processes fail: {os.strerror(number)} ({errno.errorcode[number]})")
+    assert setting.sample is not None and setting.sample.problem is not None
+    assert ("LimitNOFILE" in (setting.sample.problem.fix or "")) == (number in (errno.EMFILE, errno.ENFILE))
     setting.kernel.refused_tids.clear()
     setting.tick(process, seconds=module.RETRY_NS / SECOND)
     setting.tick(process)
@@ -324,6 +353,24 @@ def test_events_that_the_machine_lacks_are_said_and_no_fault(setting: Setting) -
     assert setting.sample.problem is not None
     assert setting.sample.problem.state is SourceState.OK
     assert setting.reason() == "this machine does not count l1d_loads (ENOENT), l1d_misses (ENOENT)"
+
+
+def test_a_kernel_that_counts_one_kind_of_cores_alone_is_said_to(setting: Setting) -> None:
+    names = {"armv8_cortex_a55": 9, "armv8_cortex_a76": 10}
+    for name, number in names.items():
+        folder = setting.machine.sys / "bus/event_source/devices" / name
+        folder.mkdir(parents=True)
+        (folder / "cpus").write_text("0-3\n")
+        (folder / "type").write_text(f"{number}\n")
+    setting.kernel.refused_on = named_events(*names.values())
+    process = setting.machine.start(500)
+    setting.attach(process)
+    setting.kernel.run(500, SECOND, h0=3000, h1=1500)
+    setting.tick(process)
+    assert setting.cell(process, "cycles") == 3000
+    assert setting.sample is not None and setting.sample.problem is not None
+    assert setting.sample.problem.state is SourceState.DEGRADED
+    assert "of armv8_cortex_a55, armv8_cortex_a76 this kernel counts one kind" in setting.sample.problem.reason
 
 
 def test_switched_off(setting: Setting) -> None:
