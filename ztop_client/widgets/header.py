@@ -69,7 +69,7 @@ def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs, ta
     if frame is not None:
         host.append(("title_host", f" {label_text(frame.cell('host', 'hostname'))}"))
         moment = datetime.fromtimestamp(frame.time_ns / 1e9)
-        day = "" if title.past is None else f"{moment:%Y-%m-%d} "
+        day = "" if title.past is None else f" {moment:%Y-%m-%d} "
         clock.append(("title_host", f"{day}{moment:%H:%M:%S} "))
         loads = " ".join(load_text(frame.cell("host", f"load_average_{span}")) for span in ("1m", "5m", "15m"))
         uptime = uptime_text(frame.cell("host", "uptime_ns"))
