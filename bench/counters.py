@@ -30,7 +30,7 @@ from ztopd.collectors.perf.attached import Attached  # noqa: E402
 from ztopd.collectors.perf.events import Counting, groups  # noqa: E402
 from ztopd.collectors.perf.probe import Countable, probe  # noqa: E402
 from ztopd.collectors.perf.process_counters import ProcessCounters  # noqa: E402
-from ztopd.collectors.perf.syscall import LinuxKernel  # noqa: E402
+from ztopd.collectors.perf.syscall import MAX_READING_BYTES, NO_GROUP, LinuxKernel  # noqa: E402
 from ztopd.collectors.process_entry import Process  # noqa: E402
 from ztopd.collectors.process_stat import parse_stat  # noqa: E402
 from ztopd.collectors.processes import Processes  # noqa: E402
@@ -110,6 +110,32 @@ def attached_to(pid: int, layout: Layout, descriptors: Descriptors) -> Attached:
     return attached
 
 
+def groups_on(pid: int, countable: Countable) -> Iterator[list[int]]:
+    """The descriptors of each group, the leader first, with nothing of ours around them."""
+    kernel = LinuxKernel()
+    for group in countable.groups:
+        for first, *others in group.attributes:
+            leader = kernel.open(first, pid, NO_GROUP)
+            yield [leader, *(kernel.open(other, pid, leader) for other in others)]
+
+
+def per_read(countable: Countable) -> float:
+    """Microseconds that the system call takes for one group, of processes that ran since the last one."""
+    with forked(*[wake_often] * 50) as pids:
+        opened = [group for pid in pids for group in groups_on(pid, countable)]
+        taken = []
+        for _ in range(10):
+            time.sleep(0.3)
+            began = time.thread_time_ns()
+            for leader, *_ in opened:
+                os.read(leader, MAX_READING_BYTES)
+            taken.append((time.thread_time_ns() - began) / len(opened) / 1000)
+    for group in opened:
+        for descriptor in group:
+            os.close(descriptor)
+    return statistics.median(taken)
+
+
 def per_group(layout: Layout, descriptors: Descriptors) -> None:
     """What one group costs to open, to read and to close, on a process that runs."""
     with forked(*[wake_often] * 50) as pids:
@@ -130,7 +156,7 @@ def per_group(layout: Layout, descriptors: Descriptors) -> None:
             one.close()
         closed = time.thread_time_ns() - began
     print(
-        f"per group of two events: open {opened / count / 1000:.1f} µs, "
+        f"per group of two events: open {opened / count / 1000:.1f} µs, read {per_read(layout.countable):.2f} µs, "
         f"read and add up {statistics.median(taken):.2f} µs, close {closed / count / 1000:.1f} µs"
     )
 
@@ -221,6 +247,8 @@ def main() -> None:
     parser.add_argument("--active", type=float, default=0.05)
     parser.add_argument("--ticks", type=int, default=20)
     options = parser.parse_args()
+    if not 0 <= options.active <= 1:
+        parser.error("--active is a share of the processes, from 0 to 1")
     descriptors = Descriptors(raise_descriptor_limit())
     countable = probe(LinuxKernel(), groups(Counting.SOFTWARE, is_intel=False), ())
     per_group(Layout(countable), descriptors)
