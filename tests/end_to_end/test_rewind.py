@@ -293,11 +293,15 @@ def test_a_private_daemon_remembers_too(ztop: Start) -> None:
     driver = ztop("-d", "0.2")
     driver.wait(lambda: is_live(driver) and "private" in title(driver))
     driver.wait(lambda: bool(rows(driver)))
-    time.sleep(2)
+    for _ in range(3):
+        second = driver.screen.display[0].split()[-1]
+        driver.wait(lambda second=second: driver.screen.display[0].split()[-1] != second)  # type: ignore[misc]
     enter(driver)
     newest = clock(driver)
-    driver.send(",")
-    driver.wait(lambda: clock(driver) < newest or "nothing is remembered" in driver.text)
+    driver.send(HOME)
+    driver.wait(lambda: "" < clock(driver) < newest)
+    driver.send(RIGHT * 3)
+    driver.quiet()
     driver.send("x")
     driver.wait("Explain: ")
     driver.send(ESC)
