@@ -146,10 +146,14 @@ class DropWatch:
             one = self._followed.get(key)
             if one is None and old.get(key) is row:
                 continue
+            if one is not None and one.epoch != row[_EPOCH]:
+                # what was unusual about it was its former owner's
+                del self._followed[key]
+                one = None
             ipc_now, cpu_now = ipc(key), cpu(key)
             works = ipc_now is not None and cpu_now is not None and cpu_now >= LEAST_CPU_PERCENT
-            if one is None or one.epoch != row[_EPOCH]:
-                if not works or (one is None and len(self._followed) >= MAX_FOLLOWED):
+            if one is None:
+                if not works or len(self._followed) >= MAX_FOLLOWED:
                     continue
                 one = self._followed[key] = _Followed(row[_EPOCH], 0, DropDetector())
             if works:

@@ -199,6 +199,17 @@ def test_another_owner_has_another_past() -> None:
         assert machine.tick(p7=0.5) == []
 
 
+def test_a_drop_ends_with_its_owner_whatever_the_next_one_does() -> None:
+    machine = Machine({7: 1000})
+    for _ in range(130):
+        machine.tick(p7=2.0)
+    for _ in range(3):
+        rows = machine.tick(p7=0.5)
+    assert rows
+    machine.owners[7], machine.epochs[7] = 0, machine.now_ns
+    assert machine.tick() == []
+
+
 def test_who_ends_or_rests_for_long_is_forgotten() -> None:
     machine = Machine({7: 0, 8: 0})
     for _ in range(130):
