@@ -167,12 +167,13 @@ REWIND_BINDINGS: tuple[Binding, ...] = (
     Binding(("S",), Action.SAVE, Group.REWIND, "save the span from A, or five minutes, to a file", "Save"),
     Binding(("+",), Action.ZOOM_IN, Group.REWIND, "less time in the strip"),
     Binding(("-",), Action.ZOOM_OUT, Group.REWIND, "more time in the strip"),
-    Binding(("v",), Action.CHART, Group.REWIND, "another curve in the strip: CPU, memory, pressure, disk, network"),
+    Binding(
+        ("v",), Action.CHART, Group.REWIND, "another curve in the strip: CPU, memory, pressure, disk, network, GPU"
+    ),
     Binding(("home",), Action.OLDEST, Group.REWIND, "the oldest moment"),
     Binding(("end", "Z", "r"), Action.LIVE, Group.REWIND, "back to live, as Esc", "Live"),
 )
 """What keys mean while the screen shows the past; all others mean what they mean at any time."""
-
 
 
 @lru_cache(maxsize=4)

@@ -329,6 +329,7 @@ SUMMARY = SectionSchema(
         *_columns("ztopd: rows of `cpus`", _G, _COUNT, "cpu_count"),
         *_columns("ztopd: `memory`; used is what is not available", _G, _BYTES,
                   "memory_total_bytes", "memory_used_bytes", "swap_total_bytes", "swap_used_bytes"),
+        *_columns("ztopd: `gpus`, the busiest of those that answer", _G, _PERCENT, "gpu_utilization_percent"),
     ),
 )  # fmt: skip
 """Sums of other sections, so that a strip of hours reads one small track. Its time is that of what is summed."""

@@ -14,9 +14,12 @@ from ztop_protocol.timeline import GAP_INTERVALS
 COLUMNS = (
     *("cpu_percent", "cpu_max_percent", "memory_percent", "swap_percent"),
     *("cpu_pressure_percent", "memory_pressure_percent", "io_pressure_percent"),
-    *("disk_bytes_per_second", "network_bytes_per_second"),
+    *("disk_bytes_per_second", "network_bytes_per_second", "gpu_percent"),
 )
-"""Percentages of the whole machine, and rates: means over a step; ``cpu_max_percent`` is the greatest of a frame."""
+"""Percentages of the whole machine, and rates: means over a step; ``cpu_max_percent`` is the greatest of a frame.
+
+``gpu_percent`` is of the GPU that is the busiest in a frame.
+"""
 
 SECTION = "summary"
 _CPU_MAX = COLUMNS.index("cpu_max_percent")
@@ -139,6 +142,7 @@ def _values(before: Frame | None, frame: Frame) -> list[float | None]:
         return rates.cell((), _RATE[name])
 
     busy, cpus = rate("cpu_busy_percent"), frame.cell(SECTION, "cpu_count")
+    gpu = frame.cell(SECTION, "gpu_utilization_percent")
     cpu = busy / cpus if busy is not None and isinstance(cpus, int) and cpus > 0 else None
     return [
         *(cpu, cpu),
@@ -147,6 +151,7 @@ def _values(before: Frame | None, frame: Frame) -> list[float | None]:
         *(rate(f"{resource}_pressure_percent") for resource in ("cpu", "memory", "io")),
         _sum(rate("disk_read_bytes_per_second"), rate("disk_write_bytes_per_second")),
         _sum(rate("network_receive_bytes_per_second"), rate("network_transmit_bytes_per_second")),
+        None if gpu is None or isinstance(gpu, str) else float(gpu),
     ]
 
 

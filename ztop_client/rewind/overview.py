@@ -44,6 +44,7 @@ class Chart(Enum):
     PRESSURE = ("PSI", ("cpu_pressure_percent", "memory_pressure_percent", "io_pressure_percent"))
     DISK = ("Dsk", ("disk_bytes_per_second",))
     NETWORK = ("Net", ("network_bytes_per_second",))
+    GPU = ("GPU", ("gpu_percent",))
 
     def __init__(self, title: str, columns: tuple[str, ...]) -> None:
         self.title = title
@@ -131,9 +132,12 @@ class Overview:
         return f"The strip shows all that is remembered: {span}." if self._zoom == most else f"The strip shows {span}."
 
     def next_chart(self) -> str:
-        """Draws something else; its name."""
+        """Draws something else; its name. GPUs have their turn where something is known of them."""
         charts = list(Chart)
-        self._chart = charts[(charts.index(self._chart) + 1) % len(charts)]
+        if all(value is None for name in Chart.GPU.columns for value in self._curves.get(name, ())):
+            charts.remove(Chart.GPU)
+        place = charts.index(self._chart) if self._chart in charts else -1
+        self._chart = charts[(place + 1) % len(charts)]
         return self._chart.title
 
     def timeline(self, points: int, mark_ns: int | None) -> Timeline:

@@ -6,12 +6,13 @@ It has the shape of a collector, so that it degrades alone as one; a tick runs i
 from collections.abc import Collection, Mapping
 
 from ztop_protocol.frame import Cell, Key, Row, Section
-from ztop_protocol.schema import CPUS, DISKS, MEMORY, NETWORKS, PRESSURE, SectionSchema
+from ztop_protocol.schema import CPUS, DISKS, GPUS, MEMORY, NETWORKS, PRESSURE, SectionSchema
 from ztop_protocol.traffic import outer_networks, physical_disks
 from ztopd.collectors.source import Sample
 
 _BUSY = tuple(f"{state}_time_ns" for state in ("user", "nice", "system", "irq", "softirq", "steal"))
 _SOME = PRESSURE.position["some_time_ns"]
+_GPU_STATE, _GPU_UTILIZATION = GPUS.position["state"], GPUS.position["gpu_utilization_percent"]
 _SUMMED = ("cpus", "memory", "pressure", "disks", "networks")
 
 
@@ -56,6 +57,7 @@ class Summary:
         """``sections`` are those of the tick: they change from call to call."""
         self._sections = sections
         self._seen: dict[str, Section | None] = {}
+        self._gpus: Section | None = None
         self._busy = Total(CPUS, *_BUSY)
         self._disk_read, self._disk_write = Total(DISKS, "read_bytes"), Total(DISKS, "write_bytes")
         self._receive, self._transmit = Total(NETWORKS, "receive_bytes"), Total(NETWORKS, "transmit_bytes")
@@ -72,10 +74,21 @@ class Summary:
             *(_some(pressure, resource) for resource in ("cpu", "memory", "io")),
             *(self._disk_read.take(disks, physical), self._disk_write.take(disks, physical)),
             *(self._receive.take(networks, outer), self._transmit.take(networks, outer)),
-            *(len(cpus) or None, *_memory(memory)),
+            *(len(cpus) or None, *_memory(memory), self._busiest_gpu()),
         )
         sampled_ns = min((part.sampled_boottime_ns for part in fresh.values()), default=None)
         return Sample({self.name: {(): row}}, sampled_boottime_ns=sampled_ns)
+
+    def _busiest_gpu(self) -> Cell:
+        """Utilization, of those that were asked since the tick before. GPUs have times of their own: it has no part in
+        the row's, by which counters are divided.
+        """
+        gpus = self._sections.get("gpus")
+        if gpus is None or gpus is self._gpus:
+            return None
+        self._gpus = gpus
+        known = [row[_GPU_UTILIZATION] for row in gpus.rows.values() if row[_GPU_STATE] == "ok"]
+        return max((one for one in known if isinstance(one, int)), default=None)
 
 
 def _some(pressure: Mapping[Key, Row], resource: str) -> Cell:

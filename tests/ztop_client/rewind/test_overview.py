@@ -170,6 +170,19 @@ class TestCurve:
         shown = overview.timeline(2, None)
         assert (shown.name, shown.top, shown.values) == ("Dsk", "4.0M/s", (0.25, 1.0))
 
+    @pytest.mark.parametrize("percent", [None, 0, 40])
+    def test_gpus_have_their_turn_where_there_are_some(self, percent: int | None) -> None:
+        rows: list[Wire] = [[NOW - 100 * SECOND, None], [NOW - 50 * SECOND, percent]]
+        columns: list[Wire] = ["time_ns", "gpu_percent"]
+        _, overview = remembering(100, series=lambda _: {"step_ns": 50 * SECOND, "columns": columns, "rows": rows})
+        overview.timeline(2, None)
+        turns = [overview.next_chart() for _ in range(7)]
+        assert ("GPU" in turns) is (percent is not None)
+        if percent is not None:
+            while overview.next_chart() != "GPU":
+                pass
+            assert overview.timeline(2, None).values == (None, percent / 100)
+
     def test_it_is_asked_for_again_until_it_is_complete(self) -> None:
         answers: list[Wire] = [
             {"step_ns": SECOND, "complete": complete, "columns": ["time_ns", "cpu_percent"],

@@ -130,7 +130,7 @@ class TestCells:
         counters = [name for name in SUMMARY.names if name.endswith("_time_ns") or name.startswith(("disk", "network"))]
         sizes: dict[str, Cell] = {
             "cpu_count": 4, "memory_total_bytes": 200, "memory_used_bytes": 50,
-            "swap_total_bytes": 10, "swap_used_bytes": 1,
+            "swap_total_bytes": 10, "swap_used_bytes": 1, "gpu_utilization_percent": 33,
         }  # fmt: skip
         before = dict.fromkeys(counters, 0)
         after = {name: 100_000_000 * place for place, name in enumerate(counters, 1)}
@@ -148,6 +148,7 @@ class TestCells:
             "io_pressure_percent": 40.0,
             "disk_bytes_per_second": 1_100_000_000,
             "network_bytes_per_second": 1_500_000_000,
+            "gpu_percent": 33.0,
         }
 
     def test_what_is_absent_is_nothing(self) -> None:

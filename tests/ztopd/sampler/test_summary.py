@@ -49,6 +49,10 @@ def cpu(number: int, busy: int, **others: Cell) -> Row:
     return row("cpus", number, **(times | others))
 
 
+def gpu(uuid: str, utilization: int | None, state: str = "ok") -> Row:
+    return row("gpus", uuid, state=state, gpu_utilization_percent=utilization)
+
+
 def test_the_sums() -> None:
     tick = Tick()
     tick.give(
@@ -58,6 +62,7 @@ def test_the_sums() -> None:
         pressure=[row("pressure", resource, some_time_ns=7) for resource in ("cpu", "memory", "io")],
         disks=[disk("sda", 3, 4), disk("sda1", 3, 4, False), disk("dm-0", 3, 4), disk("nvme0n1", 30, 40)],
         networks=[network("lo", 1000, 1000), network("eth0", 5, 6), network("veth1", 9, 9), network("eth0.7", 5, 6)],
+        gpus=[gpu("GPU-0", 20), gpu("GPU-1", 70), gpu("MIG-0", None), gpu("GPU-2", 99, "hung")],
     )
     (found,) = tick.sections["summary"].rows.values()
     assert cells("summary", found) == {
@@ -65,6 +70,7 @@ def test_the_sums() -> None:
         "cpu_pressure_time_ns": 7, "memory_pressure_time_ns": 7, "io_pressure_time_ns": 7,
         "disk_read_bytes": 33, "disk_write_bytes": 44, "network_receive_bytes": 5, "network_transmit_bytes": 6,
         "memory_total_bytes": 100, "memory_used_bytes": 30, "swap_total_bytes": 50, "swap_used_bytes": 5,
+        "gpu_utilization_percent": 70,
     }  # fmt: skip
     assert tick.sections["summary"].sampled_boottime_ns == 5 * SECOND
 
@@ -96,6 +102,19 @@ def test_what_was_not_sampled_anew_has_no_value_and_no_rate() -> None:
     tick.give(3, cpus=[cpu(0, 3)], networks=[network("eth0", 175)])
     assert tick.cell("network_receive_bytes") == 175
     assert RateTable(stale, tick.frame(3), "summary").cell((), place) is None
+
+
+def test_gpus_have_no_part_in_the_time_of_the_sums() -> None:
+    tick = Tick()
+    tick.give(1, gpus=[gpu("GPU-0", 40)])
+    tick.give(2, cpus=[cpu(0, 1)])
+    assert tick.cell("gpu_utilization_percent") is None
+    tick.sections["gpus"] = section("gpus", SECOND, [gpu("GPU-0", 0)])
+    tick.give(3, cpus=[cpu(0, 2)])
+    assert tick.cell("gpu_utilization_percent") == 0
+    assert tick.sections["summary"].sampled_boottime_ns == 3 * SECOND
+    tick.give(4, cpus=[cpu(0, 3)], gpus=[gpu("GPU-0", 40, "lost")])
+    assert tick.cell("gpu_utilization_percent") is None
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ class TestSeries:
             assert row[1:3] == [pytest.approx(25), pytest.approx(25)]
             # of the second after frame N frame N + 1 tells
             assert row[3] == pytest.approx(seconds + 1, abs=1e-3)
-            assert row[4:] == [None] * 6
+            assert row[4:] == [None] * 7
 
     async def test_coarser(self, connect: Connect) -> None:
         answer = await connect().call("series", from_ns=0, to_ns=30 * SECOND, points=4, columns=["cpu_percent"])
