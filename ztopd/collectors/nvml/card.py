@@ -12,6 +12,8 @@ from ztopd.collectors.nvml.velocity import Eta, Series, Velocity
 
 FACTS_NS = 30_000_000_000
 SLOW_NS = 1_000_000_000
+PROCESSES_NS = 1_000_000_000
+"""The lists of processes where the memory in use is what it was: nobody took any."""
 GAUGES_NS = 500_000_000
 _EARLY_NS = 50_000_000
 """Polls come a little early or late: what is due that soon is due now."""
@@ -96,6 +98,7 @@ class Card:
         self.facts, self._gauges, self._slow, self._memory = Facts(), Gauges(), Slow(), Memory()
         self._xid: Xid | None = None
         self._facts_turn, self._slow_turn, self._gauges_turn = Turn(FACTS_NS), Turn(SLOW_NS), Turn(GAUGES_NS)
+        self._processes_turn = Turn(PROCESSES_NS)
         self._sampled_ns: int | None = None
         self._series = Series()
         self._approach = Approach(warn_seconds)
@@ -111,12 +114,14 @@ class Card:
 
     def poll_memory(self, now_ns: int) -> None:
         """What must be read at every poll. Raises :exc:`GpuLost`, :exc:`DriverGone`."""
+        before = self._memory.used
         self._memory, self._sampled_ns, self.warning = self.device.read_memory(), now_ns, None
         used, free = self._memory.used, self._memory.free
         self._series.add(now_ns, used)
         self._velocity, self._eta = self._series.velocity(), None
         if not self.divided:
-            self._poll_processes(now_ns)
+            is_turn = self._processes_turn.comes(now_ns)
+            self._poll_processes(now_ns, is_turn or used is None or used != before)
         if used is None or free is None or self.divided:
             return
         self._eta, begins = self._approach.add(now_ns, used, free, self._velocity)
@@ -127,11 +132,13 @@ class Card:
                 *(self._eta, speed, free, self._culprit()),
             )
 
-    def _poll_processes(self, now_ns: int) -> None:
-        uses = self.device.read_processes()
+    def _poll_processes(self, now_ns: int, anew: bool) -> None:
+        """A sample of each process: read ``anew``, or what it held, for it holds that still."""
+        uses = self.device.read_processes() if anew else self._uses
         if uses is None:
             return
-        self._uses, self._processes_ns = uses, now_ns
+        if anew:
+            self._uses, self._processes_ns = uses, now_ns
         self._of_process = {pid: self._of_process.get(pid) or Series() for pid in uses}
         for pid, use in uses.items():
             self._of_process[pid].add(now_ns, use.vram_bytes)
