@@ -186,10 +186,11 @@ class Recorder:
     def _write_before(self, first: Frame) -> None:
         if self._before is None:
             return
-        known_ns = -1 if self._found is None else self._found[1].time_ns
+        known_boot, known_ns = (None, -1) if self._found is None else (self._found[0], self._found[1].time_ns)
         try:
             for frame in self._before(first):
-                if frame.time_ns > known_ns:
+                # of the same boot what is known is passed over by boot time: the clock may have been set back since
+                if frame.boot_id == known_boot or frame.time_ns > known_ns:
                     self._add(frame)
         except RecordingError as error:
             # what happens now is recorded all the same

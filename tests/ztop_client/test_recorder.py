@@ -325,6 +325,17 @@ class TestBefore:
         record(path, [made(20)], before=self.frames)
         assert numbers(path) == list(range(1, 21))
 
+    def test_what_the_file_lacks_is_recorded_though_the_clock_was_set_back(self, path: Path) -> None:
+        def set_back(seq: int) -> Frame:
+            return replace(made(seq), time_ns=made(seq).time_ns - 3600 * SECOND)
+
+        def before(first: Frame) -> Iterator[Frame]:
+            yield from (made(seq) if seq <= 10 else set_back(seq) for seq in range(1, first.seq))
+
+        record(path, [made(seq) for seq in range(1, 11)])
+        record(path, [set_back(20)], before=before)
+        assert numbers(path) == list(range(1, 21))
+
     def test_the_present_is_recorded_all_the_same(self, path: Path) -> None:
         def nothing(_: Frame) -> Iterator[Frame]:
             raise RecordingError("it remembers nothing")
