@@ -144,6 +144,22 @@ def test_2000_short_lived_processes_a_second() -> None:
     assert "27 short-lived cc1" in lines(found)
 
 
+def test_what_was_seen_below_a_cgroup_is_not_said_to_be_unseen() -> None:
+    machine = Scripted()
+    worker = machine.start("worker", cgroup="/jobs/one")
+    machine.count("/jobs", 0)
+
+    def work(machine: Scripted) -> None:
+        # the kernel counts for /jobs alone: what is below it, and what no frame shows
+        machine.run(worker, 500 * MILLISECOND)
+        machine.count("/jobs/one", -500 * MILLISECOND)
+        machine.spend(user=300 * MILLISECOND)
+        machine.count("/jobs", 800 * MILLISECOND)
+
+    (unseen,) = (one for one in found_in(10, work, machine) if "too short-lived" in one.headline)
+    assert "cgroup /jobs counts 3.0 s more than its processes that were seen" in unseen.details
+
+
 def test_a_throttled_cgroup() -> None:
     machine = Scripted()
     worker = machine.start("worker", cgroup="/docker/abc")

@@ -124,7 +124,7 @@ def unseen(case: Case) -> Iterator[Finding]:
         for one in span.cgroups
         if one.counted_cpu_time_ns is not None
         and not _has_below(one.name, span.cgroups)
-        and (more := one.counted_cpu_time_ns - (one.use.cpu_time_ns or 0)) >= NAMED_SHARE * left
+        and (more := one.counted_cpu_time_ns - _seen_in(one.name, span.cgroups)) >= NAMED_SHARE * left
     ]
     for one, more in sorted(counted, key=lambda pair: -pair[1])[:NAMED]:
         details.append(f"{group('cgroup', one)} counts {seconds(more)} more than its processes that were seen")
@@ -136,13 +136,23 @@ def unseen(case: Case) -> Iterator[Finding]:
     )
 
 
-def _has_below(name: str | None, groups: Sequence[GroupUse]) -> bool:
-    """Whether other cgroups lie below it: their time is in its count."""
+def _below(name: str | None, groups: Sequence[GroupUse]) -> Iterator[GroupUse]:
+    """The cgroups that lie below it: their time is in its count."""
     prefix = f"{name or ''}".rstrip("/") + "/"
-    return any(
-        other.name is not None and other.name != name and other.name.startswith(prefix) and other.counted_cpu_time_ns
-        for other in groups
+    return (
+        other for other in groups if other.name is not None and other.name != name and other.name.startswith(prefix)
     )
+
+
+def _has_below(name: str | None, groups: Sequence[GroupUse]) -> bool:
+    """Whether cgroups below it are counted: what is said of them is more exact."""
+    return any(other.counted_cpu_time_ns for other in _below(name, groups))
+
+
+def _seen_in(name: str | None, groups: Sequence[GroupUse]) -> int:
+    """CPU time of the processes that were seen, of those in it and in all below it."""
+    own = (one for one in groups if one.name == name)
+    return sum(one.use.cpu_time_ns or 0 for one in (*own, *_below(name, groups)))
 
 
 def taken(case: Case) -> Iterator[Finding]:
