@@ -218,3 +218,15 @@ def test_what_was_is_never_called_live(glyphs: Glyphs) -> None:
         assert day in text or width < 60
         assert "replay x.ztop" in text or width < 70
     assert "live" in texts([title_line(shown, Title("ztopd"), 80, glyphs)])[0]
+
+
+@pytest.mark.parametrize("width", range(70, 200, 7))
+def test_when_the_past_is_stays_longer_than_why_nothing_newer_comes(width: int) -> None:
+    shown = frame(5, [])
+    lost = "reconnecting, 15 s: no daemon at /run/user/1000/ztop/ztopd.sock: No such file or directory"
+    (line,) = texts([title_line(shown, Title("ztopd", lost=lost, past="REWOUND 2s"), width, UNICODE)])
+    assert "REWOUND 2s" in line and "reconnecting, 15 s" in line
+    assert f"{datetime.fromtimestamp(shown.time_ns / 1e9):%Y-%m-%d %H:%M:%S}" in line
+    # live, the reason is what matters
+    if width > 120:
+        assert lost in texts([title_line(shown, Title("ztopd", lost=lost), width, UNICODE)])[0]

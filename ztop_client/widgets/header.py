@@ -46,6 +46,11 @@ class Title:
         return f" {self.program} "
 
 
+def _shortly(lost: str) -> Piece:
+    """That frames do not come, without the reason."""
+    return "title_lost", f" {lost.partition(':')[0]} "
+
+
 def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs, tabs: Sequence[Piece] = ()) -> Line:
     """``ztop host · source … up 1d 02:03 · load 0.10 0.20 0.30 · ● live 12:34:56``, with ``tabs`` after the name.
 
@@ -76,6 +81,8 @@ def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs, ta
         figures.append(("title", f" up {uptime}{separator}load {loads} "))
         load.append(("title", f" load {loads} "))
     source: list[Piece] = [("title", f"{separator}{title.source}")]
+    # when the past is matters more than why nothing newer comes
+    when = [] if title.past is None or title.lost is None else [([*state[:-1], _shortly(title.lost), *clock], False)]
     # of the past it matters most whose it is
     without_source = [] if title.past is not None else [([*figures, *state, *clock], False)]
     for right, with_source in (
@@ -84,6 +91,7 @@ def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs, ta
         *without_source,
         ([*state, *clock], True),
         ([*state, *clock], False),
+        *when,
         (state, False),
     ):
         start = [*left, *host, *(source if with_source else ())]
