@@ -1,9 +1,9 @@
 """What the store keeps and what it gives up.
 
-What is older than the age is deleted, the oldest first. When nine tenths of the size are used, room is made: the oldest
-segment of full resolution is thinned to a frame every 10 s while such segments take more than half of what all take;
-else the oldest of those thinned to 10 s is thinned to 60 s while they take more than a quarter; else the oldest of all
-is deleted. So about half of the size is of full resolution, a quarter of 10 s, the rest of 60 s.
+What is older than the newest by more than the age is deleted, the oldest first. When nine tenths of the size are used,
+room is made: the oldest segment of full resolution is thinned to a frame every 10 s while such segments take more than
+half of what all take; else the oldest of those thinned to 10 s is thinned to 60 s while they take more than a quarter;
+else the oldest of all is deleted. So about half of the size is of full resolution, a quarter of 10 s, the rest of 60 s.
 
 The work is done in slices of a few milliseconds. A segment that was thinned or deleted stays in the file for some
 seconds more: somebody may be reading it. Beyond 93 % of the size the oldest goes at once.
@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol
 
 from ztop_protocol.codec import Malformed
@@ -71,11 +72,26 @@ class Step:
     """To which resolution; None: delete."""
 
 
-def next_step(kept: Sequence[Kept], used_bytes: int, limits: Limits, now_ns: int) -> Step | None:
-    """What the rule asks for; None: nothing. ``kept`` is in the order of recording, ``now_ns`` is wall time."""
+def age_ns(kept: Sequence[Kept]) -> int:
+    """How much older the end of the oldest segment is than that of the newest.
+
+    Within a boot by boot time: a clock that was set a year ahead for a minute must not end everything. From one boot to
+    the next wall time is all there is.
+    """
+    age = 0
+    for before, after in pairwise(one.segment for one in kept):
+        if before.boot_id == after.boot_id:
+            age += after.last.boottime_ns - before.last.boottime_ns
+        else:
+            age += max(after.last.time_ns - before.last.time_ns, 0)
+    return age
+
+
+def next_step(kept: Sequence[Kept], used_bytes: int, limits: Limits) -> Step | None:
+    """What the rule asks for; None: nothing. ``kept`` is in the order of recording."""
     if not kept:
         return None
-    if now_ns - kept[0].segment.last.time_ns > limits.age_ns:
+    if age_ns(kept) > limits.age_ns:
         return Step(kept[0], None)
     if used_bytes <= _USED_SHARE * limits.size_bytes:
         return None
@@ -137,7 +153,7 @@ class Retention:
     def work(self) -> Generator[None, None, None]:
         """Everything that is to be done now, in slices."""
         yield from self._delete_due()
-        while step := next_step(self._kept, self._used_bytes(), self._limits, time.time_ns()):
+        while step := next_step(self._kept, self._used_bytes(), self._limits):
             if step.interval_ns is None:
                 self._give_up(step.kept)
             else:

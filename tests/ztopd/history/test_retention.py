@@ -43,9 +43,8 @@ class TestRule:
             made.append(Kept(StoredSegment(None, number, "boot", interval_ns, first, last), size_bytes))  # type: ignore[arg-type]
         return made
 
-    def step(self, kept: list[Kept], used: int, later_ns: int = 0) -> tuple[int, int | None] | None:
-        now_ns = kept[-1].segment.last.time_ns + later_ns if kept else 0
-        step = next_step(kept, used, self.limits, now_ns)
+    def step(self, kept: list[Kept], used: int) -> tuple[int, int | None] | None:
+        step = next_step(kept, used, self.limits)
         return None if step is None else (kept.index(step.kept), step.interval_ns)
 
     def test_nothing_while_there_is_room(self) -> None:
@@ -70,19 +69,38 @@ class TestRule:
         kept = [replace(one, is_unreadable=True) for one in kept]
         assert self.step(kept, 901) == (0, None)
 
+    def at(self, *moments: tuple[str, int, int]) -> list[Kept]:
+        """Segments that end in these boots, at these hours of boot time and of wall time."""
+        made = []
+        for number, (boot_id, up_hours, wall_hours) in enumerate(moments):
+            first, last = (
+                Stamp(300 * number + part, wall_hours * HOUR + part, up_hours * HOUR + part) for part in (0, 1)
+            )
+            made.append(Kept(StoredSegment(None, number, boot_id, FULL, first, last), 10))  # type: ignore[arg-type]
+        return made
+
     def test_what_is_old_goes_whatever_the_size(self) -> None:
-        kept = self.kept((FULL, 10), (FULL, 10))
-        assert self.step(kept, 20, 99 * HOUR) is None
-        assert self.step(kept, 20, 99 * HOUR + 1) == (0, None)
-        # the clock was set back
-        assert self.step(kept, 20, -(10**6) * HOUR) is None
+        assert self.step(self.at(("a", 0, 0), ("a", 50, 50), ("a", 100, 100)), 20) is None
+        assert self.step(self.at(("a", 0, 0), ("a", 50, 50), ("a", 101, 101)), 20) == (0, None)
+
+    def test_a_clock_that_was_set_ends_nothing(self) -> None:
+        year = 8766
+        assert self.step(self.at(("a", 0, 0), ("a", 1, 1 + year), ("a", 2, 2 + year)), 20) is None
+        assert self.step(self.at(("a", 0, 0), ("a", 1, 1 + year), ("a", 2, 2)), 20) is None
+        assert self.step(self.at(("a", 0, 0), ("a", 101, -year)), 20) == (0, None)
+
+    def test_while_the_machine_was_off_wall_time_counts(self) -> None:
+        assert self.step(self.at(("a", 50, 50), ("b", 1, 151)), 20) == (0, None)
+        assert self.step(self.at(("a", 50, 50), ("b", 1, 149)), 20) is None
+        # its clock begins with 1970
+        assert self.step(self.at(("a", 50, 50), ("b", 1, 0), ("b", 99, 98)), 20) is None
 
     @pytest.mark.parametrize("interval_ns", [SECOND // 10, SECOND, 7 * SECOND, 60 * SECOND])
     def test_it_always_comes_to_an_end(self, interval_ns: int) -> None:
         """Even where thinning makes nothing smaller."""
         kept = self.kept(*[(interval_ns, 100)] * 12)
         for _ in range(100):
-            step = next_step(kept, sum(one.size_bytes for one in kept), self.limits, 0)
+            step = next_step(kept, sum(one.size_bytes for one in kept), self.limits)
             if step is None:
                 break
             place = kept.index(step.kept)
@@ -215,13 +233,11 @@ def test_a_small_store_has_all_levels_and_stays_small(tmp_path: Path) -> None:
     again.close()
 
 
-def test_the_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = made(3000).time_ns
-    monkeypatch.setattr(ztopd.history.retention.time, "time_ns", lambda: now)
+def test_the_age(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path / "store", Limits(1000 * SECOND, 100 * MEBIBYTE))
     shelf.write(numbered(made), 3000)
-    # the growing one is not complete
-    assert [one.seq for one in shelf.read()] == list(range(1801, 2701))
+    # it is counted from the end of the newest that is complete
+    assert [one.seq for one in shelf.read()] == list(range(1501, 2701))
     shelf.close()
 
 
