@@ -194,7 +194,7 @@ class Card:
             *((None, None) if xid is None else (xid.number, xid.boottime_ns)),
             None if velocity is None else round(velocity.value),
             *((None, None, None) if found is None else (found.seconds, found.low, found.high)),
-            None if self.divided else self._approach.stands,
+            None if self.divided or memory.used is None else self._approach.stands,
         )
 
     def processes(self) -> list[GpuProcess]:

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+from ztop_protocol.schema import GPUS
 from ztopd.collectors.nvml.card import Card, Identity
 from ztopd.collectors.nvml.readings import Memory, ProcessType, ProcessUse
 
@@ -24,7 +25,7 @@ def card_of(used: list[int | None]) -> tuple[Card, list[int]]:
         read.append(now.poll)
         return {7: ProcessUse(ProcessType.COMPUTE, used[now.poll])}
 
-    device = cast(Any, SimpleNamespace(read_memory=read_memory, read_processes=read_processes))
+    device = cast(Any, SimpleNamespace(read_memory=read_memory, read_processes=read_processes, withheld=None))
     return Card(device, Identity("GPU-0", None, 0), 60.0), read
 
 
@@ -62,3 +63,13 @@ def test_a_process_that_is_not_read_anew_has_a_velocity() -> None:
     card._estimate()
     velocity = card.processes()[0].velocity
     assert velocity is not None and velocity.grows and abs(velocity.value / (MIB / 0.6) - 1) < 0.05
+
+
+def test_no_warning_stands_or_not_where_memory_is_not_known() -> None:
+    """24 GiB at 200 MiB/s from 18 on: the warning is there after 20 s; then NVML tells no memory any more."""
+    levels: list[int | None] = [18 * GIB + poll * 40 * MIB for poll in range(110)]
+    card, _ = card_of([*levels, None])
+    poll(card, 110)
+    assert card.row()[GPUS.position["vram_low"]] is True
+    card.poll_memory(130 * SECOND)
+    assert card.row()[GPUS.position["vram_low"]] is None
