@@ -132,6 +132,24 @@ def test_io_that_is_not_visible_is_nobodys() -> None:
     assert disk.details == ("whose it was the frames do not show",)
 
 
+def test_what_little_is_visible_does_not_stand_for_the_rest() -> None:
+    machine = Scripted()
+    writer, own = machine.start("postgres"), machine.start("sh", user="bob")
+
+    def work(machine: Scripted) -> None:
+        machine.run(writer, 0, written=300 * MEBIBYTE)
+        machine.run(own, 0, written=1000)
+
+    before, span = situation(4, work, machine)
+    hidden = [
+        replace(one, use=replace(one.use, io_read_bytes=None, io_write_bytes=None)) if one.name == "postgres" else one
+        for one in span.processes
+    ]
+    found = explain(replace(span, processes=tuple(hidden)), before)
+    (disk,) = (one for one in found if one.headline.startswith("Disk"))
+    assert disk.details == ("whose it was the frames do not show",)
+
+
 def test_2000_short_lived_processes_a_second() -> None:
     found = explain(difference(short_lived(10, 3)))
     assert found[0].headline == (

@@ -136,8 +136,9 @@ def _readers_and_writers(processes: Sequence[ProcessUse], interval_ns: int | Non
         return ["whose it was the frames do not show"]
     least = TRAFFIC_BYTES / 10 * (interval_ns or 0) / _SECOND
     visible.sort(key=lambda pair: -pair[1])
-    return [
+    found = [
         f"{who(process)} read {bytes_text(use.io_read_bytes)} and wrote {bytes_text(use.io_write_bytes)}"
         for process, size in visible[:NAMED]
         if size >= least and (use := process.use)
     ]
+    return found if found or len(visible) == len(processes) else ["whose it was the frames do not show"]
