@@ -174,7 +174,7 @@ class RewindActs:
             for pair in _pairs(frames):
                 found += finder.take(pair)
                 if len(found) >= _MOST_FOUND:
-                    return found
+                    return found[:_MOST_FOUND]
             return found + finder.rest()
 
         sections = {*needed_sections(question), "memory"}
@@ -186,7 +186,8 @@ class RewindActs:
             self._say("It held at no moment that is remembered.")
             return
         choices = [Choice(_described(stretch), stretch) for stretch in sorted(found, key=lambda one: one.from_ns)]
-        self._screen.open(Menu(f"Found {len(found)}", choices, len(choices) - 1, self._picked))
+        title = f"Found {len(found)}" if len(found) < _MOST_FOUND else f"The first {len(found)} that were found"
+        self._screen.open(Menu(title, choices, len(choices) - 1, self._picked))
 
     def _picked(self, stretch: Stretch) -> None:
         key = (stretch.pid, stretch.start_boottime_ns)

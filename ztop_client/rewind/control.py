@@ -15,7 +15,7 @@ _MINUTE_NS = 60_000_000_000
 SAVED_NS = 5 * _MINUTE_NS
 """So much around the moment is saved where no mark is set."""
 EXPLAINED_NS = 10_000_000_000
-"""So much before the moment is explained where no mark is set."""
+"""Where no mark is set, the time since the frame before is explained: that one is looked for so far back."""
 
 
 @dataclass(frozen=True, slots=True)
