@@ -248,7 +248,7 @@ def _zoom(p: Past, key: str) -> None:
 
 @check(Action.CHART)
 def _chart(p: Past, key: str) -> None:
-    for name in ("Mem", "Swp", "PSI", "Dsk", "Net", "CPU"):
+    for name in ("Mem", "Swp", "PSI", "Dsk", "Net", "GPU", "CPU"):
         p.send(key)
         p.wait(f"The strip shows {name}.")
         p.wait(lambda name=name: any(line.startswith(f"{name}  ") for line in p.driver.screen.display))  # type: ignore[misc]
