@@ -32,9 +32,7 @@ def _bar(bindings: tuple[Binding, ...], rewinding: bool, ascii_only: bool) -> tu
     return _buttons(REWIND_BINDINGS if rewinding else live, ascii_only)
 
 
-def button_bar(
-    width: int, glyphs: Glyphs, rewinding: bool = False, bindings: tuple[Binding, ...] = BINDINGS
-) -> Line:
+def button_bar(width: int, glyphs: Glyphs, rewinding: bool = False, bindings: tuple[Binding, ...] = BINDINGS) -> Line:
     """As many buttons as fit; of a narrow screen the first one is cut."""
     pieces: list[Piece] = []
     for key, label, _ in _bar(bindings, rewinding, glyphs.ascii_only):
