@@ -94,7 +94,7 @@ class _Server:
         self._not_before = 0.0
         self.pipe: FeedPipe | None = None
         self.wishes_fd: int | None = None
-        """A byte that comes here: a frame was taken, a client wants the threads of all processes, or how the store is."""
+        """A byte that comes here: a frame was taken, somebody wants all threads, or how the store is."""
         self.pidfd: int | None = None
         self._newest: Frame | None = None
         """What a server that is started anew gets at once."""
@@ -268,9 +268,8 @@ def run(
     sampler = Sampler(collectors.every, reader, boot_id, take_warnings=collectors.gpus.take_warnings)
     sampler.note_store(problem_of(StoreState.OFF if store is None else StoreState.OK))
     where = "a private client" if listening is None else listening.getsockname()
-    notifier = Notifier(
-        os.environ, settings.interval_seconds, f"a frame every {settings.interval_seconds:g} s, {where}"
-    )
+    what = f"a frame every {settings.interval_seconds:g} s, {where}"
+    notifier = Notifier(os.environ, settings.interval_seconds, what)
     if notifier.is_service:
         sampler.note_service(missing_here(descriptors + OTHER_DESCRIPTORS))
     try:
