@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -189,14 +190,19 @@ def _run(configuration: Configuration, options: argparse.Namespace) -> int:
         if listening is not None:
             listening.close()
     if is_to_start_over:
-        if given is not None:
-            given.set_inheritable(True)  # LISTEN_PID is ours still
-        hand_on(ambient)
-        # another one would end us before we can hear it; run() lets it through
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-        # the same process, which systemd knows, with nothing left of what was set before
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        _start_over(given, ambient)
+    serving.close()
     return 0
+
+
+def _start_over(given: socket.socket | None, ambient: int) -> NoReturn:
+    """The same process, which systemd knows, with nothing left of what was set before."""
+    if given is not None:
+        given.set_inheritable(True)  # LISTEN_PID is ours still
+    hand_on(ambient)
+    # another one would end us before we can hear it; run() lets it through
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _check(configuration: Configuration, *, as_json: bool) -> int:

@@ -267,9 +267,9 @@ def run(
     boot_id = read_boot_id(roots)
     sampler = Sampler(collectors.every, reader, boot_id, take_warnings=collectors.gpus.take_warnings)
     sampler.note_store(problem_of(StoreState.OFF if store is None else StoreState.OK))
-    where = "a private client" if listening is None else listening.getsockname()
-    what = f"a frame every {settings.interval_seconds:g} s, {where}"
-    notifier = Notifier(os.environ, settings.interval_seconds, what)
+    what = f"a frame every {settings.interval_seconds:g} s"
+    # a private daemon is no service, though its client may run in one
+    notifier = Notifier({} if listening is None else os.environ, settings.interval_seconds, what)
     if notifier.is_service:
         sampler.note_service(missing_here(descriptors + OTHER_DESCRIPTORS))
     try:
