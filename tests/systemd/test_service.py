@@ -139,7 +139,7 @@ def test_the_past_is_there_after_a_restart(machine: Machine) -> None:
 import json, sys
 from ztop_client import connect
 with connect("/run/ztopd/ztopd.sock") as session:
-    print(json.dumps(session.asof(int(sys.argv[1])).seq))
+    print(json.dumps(session.asof(int(sys.argv[1])).pair.current.seq))
 """
     assert machine.python(asof, str(before["time_ns"]), user="alice") == before["seq"]
 
