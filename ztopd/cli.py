@@ -30,7 +30,11 @@ from ztopd.store_path import SYSTEM_DIRECTORY
 
 _log = logging.getLogger(__name__)
 
-_EXIT_STATUS = """\
+_EPILOG = """\
+as a service of the machine:
+  ztopd install [--prefix DIR] [--dry-run]      its units and its user; ztopd install --help
+  ztopd uninstall [--purge] [--dry-run]
+
 exit status:
   0  stopped by SIGTERM or SIGINT; --check: no source is degraded (one that this machine does not have is no fault)
   1  it could not listen, or it failed; --check: a source is degraded
@@ -48,7 +52,7 @@ def _parser() -> _Parser:
     parser = _Parser(
         "ztopd",
         description="Measures this machine and serves ztop and other clients over a Unix socket.",
-        epilog=_EXIT_STATUS,
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -101,7 +105,12 @@ def _folder(path: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs ztopd; returns the exit status."""
-    options = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words and words[0] in ("install", "uninstall"):
+        from ztopd.installing.command import main as install_or_uninstall
+
+        return install_or_uninstall(words)
+    options = _parser().parse_args(words)
     if options.json and not options.check:
         return _wrong("--json goes with --check")
     if options.private_fd is not None and (options.socket is not None or options.store is not None or options.check):

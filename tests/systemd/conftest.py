@@ -4,23 +4,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.systemd.machine import PREFIX, SOURCE, CannotBoot, Machine
+from tests.systemd.machine import PREFIX, CannotBoot, Machine
 
 
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
-    """Booted, with the units in place and three people: alice, bob, and carol, who is of the group ztop-sees-all."""
+    """Booted, with ztopd installed and running, and three people: alice, bob, and carol of the group ztop-sees-all."""
     try:
         booted = Machine()
     except CannotBoot as error:
         pytest.skip(str(error))
     try:
-        booted.run(
-            "install", "-D", "-m", "644", f"{SOURCE}/systemd/ztop.sysusers.conf", "/usr/lib/sysusers.d/ztop.conf"
-        )
-        for unit in ("ztopd.service", "ztopd.socket"):
-            booted.run("install", "-m", "644", f"{SOURCE}/systemd/{unit}", "/etc/systemd/system/")
-        booted.run("systemd-sysusers")
+        booted.before = booted.listing()
+        booted.run(f"{PREFIX}/bin/ztopd", "install", "--prefix", "/opt/ztop")
         booted.run("groupadd", "ztop-sees-all")
         for name in ("alice", "bob", "carol"):
             booted.run("useradd", "--create-home", "--user-group", name)
@@ -28,7 +24,6 @@ def machine() -> Iterator[Machine]:
             booted.run("systemd-run", "-q", f"--unit=busy-{name}", f"--uid={name}", f"{PREFIX}/bin/python", "-c", busy)
         booted.run("usermod", "--append", "--groups", "ztop-sees-all", "carol")
         booted.write("/etc/ztop/ztopd.toml", 'group = "ztop-sees-all"\ninterval_seconds = 0.5\n')
-        booted.run("systemctl", "daemon-reload")
         booted.run("systemctl", "enable", "--quiet", "--now", "ztopd.service")
         yield booted
     finally:

@@ -14,7 +14,8 @@ from typing import Any
 from tests.end_to_end.real_daemon import until
 
 ROOT = Path(__file__).parents[2]
-PREFIX = "/opt/ztop"
+PREFIX = "/opt/ztop-test"
+"""A virtual environment with the checkout in it."""
 SOURCE, PYTHON, PACKAGES = "/opt/ztop-source", "/opt/ztop-python", "/opt/ztop-packages"
 """Where the checkout, the interpreter of the tests and their packages are inside: not in somebody's home."""
 CANNOT = 77
@@ -38,10 +39,14 @@ class Machine:
                 raise CannotBoot(f"{program} is not installed: apt install {package}")
         if not os.path.exists("/lib/systemd/systemd") or not os.path.exists("/sbin/init"):
             raise CannotBoot("no systemd that could be PID 1: apt install systemd-sysv")
+        if _is_elsewhere() and os.stat(sys.base_prefix).st_uid != 0:
+            raise CannotBoot(f"{sys.base_prefix} is not root's: ztopd install refuses such a Python")
         self._folder = tempfile.mkdtemp(prefix="ztop-systemd-")
         self._name = f"ztop-test-{os.getpid()}"
         self._log = Path(f"{self._folder}.log")
         self._leader = 0
+        self.before: set[str] = set()
+        """The files that were there before ztopd was installed."""
         with self._log.open("wb") as log:
             self._nspawn = subprocess.Popen(
                 ["unshare", "--mount", "sh", str(ROOT / "tests/systemd/boot.sh"), self._folder, self._name, *_binds()],
@@ -52,7 +57,7 @@ class Machine:
         try:
             until(self._has_leader, "systemd is PID 1", _SECONDS)
             until(self._is_up, "systemd has started everything", _SECONDS)
-            self._install_package()
+            self._make_environment()
         except BaseException:
             self.halt()
             raise
@@ -77,7 +82,7 @@ class Machine:
     def _is_up(self) -> bool:
         return self.run("systemctl", "is-system-running", check=False).strip() in ("running", "degraded")
 
-    def _install_package(self) -> None:
+    def _make_environment(self) -> None:
         """What pip would leave in a virtual environment, but for copies of files."""
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         base = PYTHON if _is_elsewhere() else sys.base_prefix
@@ -109,6 +114,10 @@ class Machine:
     def python(self, code: str, *arguments: str, user: str = "root") -> Any:
         """What a program says in JSON, run as that user with ztop's packages."""
         return json.loads(self.run(f"{PREFIX}/bin/python", "-P", "-", *arguments, user=user, text=code))
+
+    def listing(self) -> set[str]:
+        """Every file where an installation could leave one."""
+        return set(self.run("find", "/etc", "/opt", "/run", "/usr", "/var/lib", "-xdev").splitlines())
 
     def write(self, path: str, content: str, mode: int = 0o644) -> None:
         """A file inside, with the folders over it."""

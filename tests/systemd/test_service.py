@@ -3,7 +3,7 @@
 import pytest
 
 from tests.end_to_end.real_daemon import until
-from tests.systemd.machine import Machine
+from tests.systemd.machine import PREFIX, Machine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -175,3 +175,33 @@ with connect("/run/ztopd/ztopd.sock") as session:
         user="bob",
     )
     until(lambda: machine.property("ActiveState") == "active", "it runs again")
+
+
+def test_an_upgrade_goes_on_where_it_was(machine: Machine) -> None:
+    before = machine.python(LOOK)
+    machine.run(f"{PREFIX}/bin/ztopd", "install", "--prefix", "/opt/ztop")
+    after = machine.python(LOOK)
+    assert after["sampler"] != before["sampler"]
+    assert after["seq"] > before["seq"]
+
+
+def test_what_others_can_change_is_no_service(machine: Machine) -> None:
+    assert "would write /etc/systemd/system/ztopd.service" in machine.run("/opt/ztop/bin/ztopd", "install", "--dry-run")
+    machine.run("chmod", "o+w", "/opt/ztop/bin/ztopd")
+    refused = machine.run("/opt/ztop/bin/ztopd", "install", check=False)
+    assert "others than root may write to /opt/ztop/bin/ztopd" in refused
+    assert "ztopd install --prefix /opt/ztop" in refused
+    machine.run("chmod", "o-w", "/opt/ztop/bin/ztopd")
+    assert "only root may" in machine.run("/opt/ztop/bin/ztopd", "install", user="alice", check=False)
+
+
+def test_uninstall_leaves_nothing(machine: Machine) -> None:
+    machine.run("/opt/ztop/bin/ztopd", "uninstall")
+    assert machine.run("ls", "-A", "/opt/ztop", "/run/ztopd", check=False).count("No such file") == 2
+    assert "timeline.ztop" in machine.run("ls", "/var/lib/ztopd")
+    machine.run(f"{PREFIX}/bin/ztopd", "uninstall", "--purge")
+    assert machine.run("getent", "passwd", "ztop", check=False) == ""
+    assert machine.property("LoadState") == "not-found"
+    ours = {path for path in machine.listing() - machine.before if "ztop" in path}
+    # what the tests themselves wrote
+    assert {path for path in ours if not path.startswith(("/etc/ztop", "/run/systemd", "/opt/ztop-test"))} == set()
