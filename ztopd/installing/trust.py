@@ -12,10 +12,12 @@ def objection(path: str) -> str | None:
 
     Looks at the path as it is written and as it is without symbolic links, from the root on.
     """
-    for way in (os.path.abspath(path), os.path.realpath(path)):
+    ways = (os.path.abspath(path), os.path.realpath(path))
+    for way in ways:
         for home in HIDDEN:
             if way == home or way.startswith(home + "/"):
                 return f"{way} lies in a home, which the service does not see"
+    for way in ways:
         part = way
         while True:
             if reason := _objection_to_one(part):
