@@ -16,11 +16,12 @@ import json
 from ztop_client import connect
 with connect("/run/ztopd/ztopd.sock") as session:
     status, hello = session.status(), session.hello()
-    frame = session.snapshot(["processes", "process_io", "process_executables", "sources"])
+    frame = session.snapshot(["processes", "process_io", "process_executables", "sources", "filesystems"])
 owners = {key: frame.cell("processes", "owner_uid", key) for key in frame.rows("processes")}
 print(json.dumps({
     "sampler": status["sampler_pid"], "server": status["server_pid"], "interval_ns": status["interval_ns"],
     "seq": frame.seq, "time_ns": frame.time_ns, "all": hello["sees"]["all"],
+    "filesystems": [key[0] for key in frame.rows("filesystems")],
     "processes": sorted(set(owners.values())),
     **{
         name: sorted({owners.get(key, -1) for key in frame.rows(name)})
@@ -86,6 +87,12 @@ def test_what_each_process_holds(machine: Machine) -> None:
     assert seen["sources"]["service"] == wanted
     assert seen["sources"]["store"] == ["ok", None]
     assert "WARNING" not in machine.journal()
+
+
+def test_file_systems_are_those_of_the_machine(machine: Machine) -> None:
+    seen = set(machine.python(LOOK)["filesystems"])
+    assert "/" in seen
+    assert not seen & {"/home", "/root", "/proc/kmsg", "/var/lib/ztopd", "/var/tmp", "/run/systemd/incoming"}
 
 
 def test_who_sees_what(machine: Machine) -> None:
