@@ -39,6 +39,8 @@ class Machine:
                 raise CannotBoot(f"{program} is not installed: apt install {package}")
         if not os.path.exists("/lib/systemd/systemd") or not os.path.exists("/sbin/init"):
             raise CannotBoot("no systemd that could be PID 1: apt install systemd-sysv")
+        if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
+            raise CannotBoot("no mount namespace may be made here")
         if _is_elsewhere() and os.stat(sys.base_prefix).st_uid != 0:
             raise CannotBoot(f"{sys.base_prefix} is not root's: ztopd install refuses such a Python")
         self._folder = tempfile.mkdtemp(prefix="ztop-systemd-")

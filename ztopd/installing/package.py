@@ -16,6 +16,8 @@ OURS = ("ztopd", "ztop_client", "ztop_protocol")
 PROGRAMS = {"ztopd": "ztopd.cli", "ztop": "ztop_client.cli", "ztop-g": "ztop_client.gpu.cli"}
 MARK = ".made-by-ztopd-install"
 """A file in a prefix that says that all of it may be removed."""
+_EVERYTHING = ("ztopd.sampler.run", "ztopd.server.process", "ztop_client.monitor", "ztop_client.batch")
+"""Modules that import the rest."""
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -75,6 +77,8 @@ def dependencies() -> list[Distribution]:
             one = distribution(name[0])
         except PackageNotFoundError:
             continue  # needed by another Python or system than this
+        if one.files is None:
+            raise InstallRefused(f"what belongs to {name[0]} is not known, as pip did not install it: use scripts/run")
         found[name[0]] = one
         waiting += one.requires or []
     return list(found.values())
@@ -82,8 +86,7 @@ def dependencies() -> list[Distribution]:
 
 def make(prefix: Path) -> None:
     """Makes the environment anew. Raises :exc:`InstallRefused` for a folder that is there and not ours."""
-    check(prefix)
-    python = interpreter()
+    python = check(prefix)
     needed = dependencies()
     subprocess.run([python, "-m", "venv", "--without-pip", "--clear", str(prefix)], check=True)
     (prefix / MARK).touch()
@@ -104,11 +107,15 @@ def make(prefix: Path) -> None:
         path = prefix / "bin" / program
         path.write_text(f"#!{prefix}/bin/python -P\nimport sys\n\nfrom {module} import main\n\nsys.exit(main())\n")
         path.chmod(0o755)
+    # nobody but root could write these later; and a package that is missing is found now, not at the first start
+    subprocess.run([python, "-m", "compileall", "-q", str(packages)], check=False)
+    subprocess.run([str(prefix / "bin" / "python"), "-P", "-c", f"import {', '.join(_EVERYTHING)}"], check=True)
 
 
-def check(prefix: Path) -> None:
-    """Raises :exc:`InstallRefused` where nothing of ours may be made."""
+def check(prefix: Path) -> str:
+    """The interpreter for it. Raises :exc:`InstallRefused` where nothing of ours may be made."""
     if reason := objection(str(prefix)):
         raise InstallRefused(f"not in {prefix}: {reason}")
     if prefix.exists() and not (prefix / MARK).exists() and any(prefix.iterdir()):
         raise InstallRefused(f"{prefix} is there already, and was not made by ztopd install")
+    return interpreter()
