@@ -49,7 +49,9 @@ def test_it_holds_only_what_belongs(wheel: Path) -> None:
     assert f"{info}/licenses/LICENSE" in names(wheel)
     assert not [name for name in names(wheel) if "tests/" in name]
     packaged = [Path(name) for name in names(wheel) if not name.startswith(info)]
-    assert {path.suffix or path.name for path in packaged} == {".py", ".typed"}
+    units = {path for path in packaged if path.parts[:2] == ("ztopd", "systemd")}
+    assert {path.suffix for path in units} == {".service", ".socket", ".conf"}
+    assert {path.suffix or path.name for path in packaged if path not in units} == {".py", ".typed"}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -5,6 +5,8 @@ import grp
 import json
 import logging
 import os
+import signal
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,10 +24,17 @@ from ztopd.configuration import (
     check_interval,
     read_configuration,
 )
-from ztopd.socket_path import SYSTEM_SOCKET, ListeningSocket, SocketRefused, default_path
+from ztopd.privileges import hand_on, withhold_from_children
+from ztopd.socket_path import SYSTEM_SOCKET, ListeningSocket, SocketRefused, default_path, handed_over
 from ztopd.store_path import SYSTEM_DIRECTORY
 
-_EXIT_STATUS = """\
+_log = logging.getLogger(__name__)
+
+_EPILOG = """\
+as a service of the machine:
+  ztopd install [--prefix DIR] [--dry-run]      its units and its user; ztopd install --help
+  ztopd uninstall [--purge] [--dry-run]
+
 exit status:
   0  stopped by SIGTERM or SIGINT; --check: no source is degraded (one that this machine does not have is no fault)
   1  it could not listen, or it failed; --check: a source is degraded
@@ -43,7 +52,7 @@ def _parser() -> _Parser:
     parser = _Parser(
         "ztopd",
         description="Measures this machine and serves ztop and other clients over a Unix socket.",
-        epilog=_EXIT_STATUS,
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -96,31 +105,41 @@ def _folder(path: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs ztopd; returns the exit status."""
-    options = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words and words[0] in ("install", "uninstall"):
+        from ztopd.installing.command import main as install_or_uninstall
+
+        return install_or_uninstall(words)
+    options = _parser().parse_args(words)
     if options.json and not options.check:
         return _wrong("--json goes with --check")
     if options.private_fd is not None and (options.socket is not None or options.store is not None or options.check):
         return _wrong("--private-fd goes with none of --socket, --store and --check")
     try:
-        configuration = _configuration(options.config, is_private=options.private_fd is not None)
+        configuration = _settings(options)
     except ConfigurationError as error:
         return _wrong(str(error))
+    if options.check:
+        return _check(configuration, as_json=options.json)
+    logging.basicConfig(format="ztopd: %(levelname)s: %(message)s")
+    return _run(configuration, options)
+
+
+def _wrong(sentence: str) -> int:
+    print(f"ztopd: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _settings(options: argparse.Namespace) -> Configuration:
+    """The file's, with the options over them. Raises :exc:`ConfigurationError`."""
+    configuration = _configuration(options.config, is_private=options.private_fd is not None)
     if options.interval is not None:
         configuration = replace(configuration, interval_seconds=options.interval)
     if options.socket is not None:
         configuration = replace(configuration, socket=options.socket)
     if options.store is not None:
         configuration = replace(configuration, history=replace(configuration.history, store=options.store))
-    configuration = replace(configuration, roots=Roots(options.proc, options.sys))
-    if options.check:
-        return _check(configuration, as_json=options.json)
-    logging.basicConfig(format="ztopd: %(levelname)s: %(message)s")
-    return _run(configuration, options.private_fd)
-
-
-def _wrong(sentence: str) -> int:
-    print(f"ztopd: {sentence}", file=sys.stderr)
-    return 2
+    return replace(configuration, roots=Roots(options.proc, options.sys))
 
 
 def _configuration(path: str | None, *, is_private: bool) -> Configuration:
@@ -140,24 +159,59 @@ def _configuration(path: str | None, *, is_private: bool) -> Configuration:
     return configuration
 
 
-def _run(configuration: Configuration, private_fd: int | None) -> int:
+def _run(configuration: Configuration, options: argparse.Namespace) -> int:
     from ztopd.sampler.run import run
 
-    if private_fd is not None:
+    if options.private_fd is not None:
         try:
-            os.fstat(private_fd)
+            os.fstat(options.private_fd)
         except OSError:
-            return _wrong(f"--private-fd: {private_fd} is no open descriptor")
-        return run(configuration, None, private_fd)
+            return _wrong(f"--private-fd: {options.private_fd} is no open descriptor")
+        run(configuration, None, options.private_fd)
+        return 0
+
+    def may_start_over() -> str | None:
+        """Whether the file, read again, would do; the sentence that says why not is logged."""
+        try:
+            _settings(options)
+        except ConfigurationError as error:
+            _log.error("the configuration stays as it was: %s", error)
+            return str(error)
+        return None
+
+    ambient = withhold_from_children()
+    listening: ListeningSocket | None = None
     try:
-        listening = ListeningSocket(configuration.socket or default_path())
+        given = handed_over(os.environ)
+        if given is None:
+            listening = ListeningSocket(configuration.socket or default_path())
+            serving = listening.socket
+        else:
+            serving = given
+            if configuration.socket not in (None, given.getsockname()):
+                _log.warning("systemd handed over %s: %s is not used", given.getsockname(), configuration.socket)
     except SocketRefused as error:
         print(f"ztopd: {error}", file=sys.stderr)
         return 1
     try:
-        return run(configuration, listening.socket, None)
+        is_to_start_over = run(configuration, serving, None, may_start_over)
     finally:
-        listening.close()
+        if listening is not None:
+            listening.close()
+    if is_to_start_over:
+        _start_over(given, ambient)
+    serving.close()
+    return 0
+
+
+def _start_over(given: socket.socket | None, ambient: int) -> NoReturn:
+    """The same process, which systemd knows, with nothing left of what was set before."""
+    if given is not None:
+        given.set_inheritable(True)  # LISTEN_PID is ours still
+    hand_on(ambient)
+    # another one would end us before we can hear it; run() lets it through
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _check(configuration: Configuration, *, as_json: bool) -> int:

@@ -12,6 +12,8 @@ from ztop_protocol.codec import MAX_FRAME_BYTES, unpack
 from ztop_protocol.segment import EncodedFrame
 
 _LENGTH = struct.Struct(">I")
+TAKEN = b"."
+"""What the server answers, through its pipe to the sampler, when it took what came."""
 MAX_MESSAGE_BYTES = 2 * MAX_FRAME_BYTES + (64 << 10)
 """A message may hold a keyframe and the changes that lead to it, and the names of sections."""
 

@@ -6,6 +6,7 @@ import socket
 import stat
 import struct
 import time
+from collections.abc import Mapping
 
 SYSTEM_SOCKET = "/run/ztopd/ztopd.sock"
 BACKLOG = 64
@@ -34,6 +35,31 @@ def default_path() -> str:
     folder = os.path.join(runtime, "ztop")
     _make_directory(folder, 0o700)
     return os.path.join(folder, "ztopd.sock")
+
+
+_FIRST_HANDED_OVER = 3
+"""SD_LISTEN_FDS_START of sd_listen_fds(3)."""
+
+
+def handed_over(environment: Mapping[str, str]) -> socket.socket | None:
+    """The listening socket that systemd opened for us, of sd_listen_fds(3); None where there is none.
+
+    Raises :exc:`SocketRefused`. Its file is systemd's: we neither lock nor remove it.
+    """
+    if environment.get("LISTEN_PID") != str(os.getpid()):
+        return None
+    if (count := environment.get("LISTEN_FDS")) != "1":
+        raise SocketRefused(f"one socket was to be handed over by systemd, not {count!a}")
+    try:
+        given = socket.socket(fileno=_FIRST_HANDED_OVER)
+    except OSError as error:
+        raise SocketRefused(f"what systemd handed over is no socket: {error.strerror}") from None
+    given.set_inheritable(False)
+    listens = given.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if given.family != socket.AF_UNIX or given.type != socket.SOCK_STREAM or not listens:
+        given.close()
+        raise SocketRefused("what systemd handed over is no listening Unix stream socket: see ListenStream=")
+    return given
 
 
 def _make_directory(path: str, mode: int) -> None:

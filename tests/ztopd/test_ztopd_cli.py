@@ -31,9 +31,9 @@ def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Any, ...
     """What the sampler would have been started with."""
     found: list[tuple[Any, ...]] = []
 
-    def run(configuration: Any, listening: socket.socket | None, private_fd: int | None) -> int:
+    def run(configuration: Any, listening: socket.socket | None, private_fd: int | None, *_: object) -> bool:
         found.append((configuration, None if listening is None else listening.getsockname(), private_fd))
-        return 0
+        return False
 
     monkeypatch.setattr(ztopd.sampler.run, "run", run)
     monkeypatch.setattr(cli, "DEFAULT_FILE", str(tmp_path / "default.toml"))

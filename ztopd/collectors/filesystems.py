@@ -5,6 +5,7 @@ a mount that has not keeps its last numbers with the time at which they were tru
 """
 
 import os
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ PSEUDO_TYPES = frozenset(
     }
 )  # fmt: skip
 """File systems that store nothing: their sizes say nothing, and looking at some (autofs) would mount others."""
+
+_HIDDEN = re.compile(r"/inaccessible/(reg|dir|fifo|sock|chr|blk)\Z")
+_OF_A_SERVICE = re.compile(r"/systemd-private-|/systemd/propagate/")
+"""Roots of what systemd mounts over a folder, for ProtectHome= and its like; and for PrivateTmp=."""
 
 PERIOD_NS = 10_000_000_000
 AWAITED_NS = 5_000_000_000
@@ -52,11 +57,20 @@ NO_SPACE_KNOWN = Space(None, None, None, None, None, None)
 
 
 def real_mounts(mounts: Iterable[Mount]) -> list[Mount]:
-    """Those that hold data: of several on one mount point the topmost, of one tree mounted twice the shortest path."""
-    visible = {mount.mount_point: mount for mount in mounts}
+    """Those that hold data: of several on one mount point the topmost, of one tree mounted twice the shortest path.
+
+    Without what systemd mounts for its service that we may be: what hides a folder (ProtectHome=) has the numbers of
+    another file system, and a folder mounted onto itself (StateDirectory=) or of its own (PrivateTmp=) has no others
+    than the one that it lies in.
+    """
+    visible = {mount.mount_point: mount for mount in mounts if not _OF_A_SERVICE.search(mount.root)}
+    top = visible.get("/")
     of_tree: dict[tuple[str, str], Mount] = {}
     for mount in visible.values():
-        if mount.type in PSEUDO_TYPES:
+        if mount.type in PSEUDO_TYPES or (mount.type == "tmpfs" and _HIDDEN.search(mount.root)):
+            continue
+        is_onto_itself = mount.mount_point == mount.root != "/"
+        if is_onto_itself and top is not None and (top.major_minor, top.root) == (mount.major_minor, "/"):
             continue
         tree = (mount.major_minor, mount.root)
         other = of_tree.get(tree)

@@ -39,7 +39,7 @@ def withheld_io(refused: int, readable: int) -> Problem | None:
             state,
             f"the I/O of {refused} processes of other users is withheld "
             "(it takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH)",
-            "run ztopd as root to see it",
+            "run ztopd as root, or as a service with systemd/ztopd-all-io.conf, to see it",
         )
     if not readable:
         return Problem(SourceState.ABSENT, "this kernel counts no I/O per process (CONFIG_TASK_IO_ACCOUNTING)")

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Protocol
 
@@ -20,7 +21,10 @@ from ztopd.collectors.perf.events import Counting
 from ztopd.collectors.source import Roots
 from ztopd.collectors.threads import Threads
 from ztopd.configuration import MEBIBYTE, GpuConfiguration, HistoryConfiguration
+from ztopd.confinement import missing_here
+from ztopd.feed import TAKEN
 from ztopd.history.state import StoreState, problem_of
+from ztopd.notify import Notifier
 from ztopd.sampler.collectors import make_collectors
 from ztopd.sampler.pipe import FeedPipe
 from ztopd.sampler.reader import Reader
@@ -90,7 +94,7 @@ class _Server:
         self._not_before = 0.0
         self.pipe: FeedPipe | None = None
         self.wishes_fd: int | None = None
-        """A byte that comes here: a client wants to see the threads of all processes, or how the store is."""
+        """A byte that comes here: a frame was taken, somebody wants all threads, or how the store is."""
         self.pidfd: int | None = None
         self._newest: Frame | None = None
         """What a server that is started anew gets at once."""
@@ -234,12 +238,22 @@ class _Clock:
         return missed
 
 
-def run(settings: Settings, listening: socket.socket | None, private_fd: int | None) -> int:
-    """Measures and serves until SIGTERM, SIGINT, or until the private client is gone; returns the exit status."""
+def run(
+    settings: Settings,
+    listening: socket.socket | None,
+    private_fd: int | None,
+    may_start_over: Callable[[], str | None] = lambda: "it has none",
+) -> bool:
+    """Measures and serves until SIGTERM, SIGINT, or until the private client is gone, and returns False.
+
+    On SIGHUP ``may_start_over`` says why the configuration, as it is now, is not to be taken over; None: it is, and
+    True is returned at once.
+    """
     wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake_write)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _wake)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     # a pipe whose reader died is an error that we look at, not a death
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     roots = settings.roots
@@ -248,23 +262,36 @@ def run(settings: Settings, listening: socket.socket | None, private_fd: int | N
     store = None if listening is None else store_directory(settings.history.store, os.environ)
     server = _Server(settings, store, listening, private_fd)
     server.start_if_due(time.monotonic())
-    collectors = make_collectors(roots, reader, raise_descriptor_limit(), settings.counters, settings.gpu)
+    descriptors = raise_descriptor_limit()
+    collectors = make_collectors(roots, reader, descriptors, settings.counters, settings.gpu)
     boot_id = read_boot_id(roots)
     sampler = Sampler(collectors.every, reader, boot_id, take_warnings=collectors.gpus.take_warnings)
     sampler.note_store(problem_of(StoreState.OFF if store is None else StoreState.OK))
+    what = f"a frame every {settings.interval_seconds:g} s"
+    # a private daemon is no service, though its client may run in one
+    notifier = Notifier({} if listening is None else os.environ, settings.interval_seconds, what)
+    if notifier.is_service:
+        sampler.note_service(missing_here(descriptors + OTHER_DESCRIPTORS))
     try:
-        _loop(settings, sampler, server, collectors.threads, wake_read)
+        return _loop(settings, sampler, server, collectors.threads, wake_read, notifier, may_start_over)
     finally:
         server.stop()
         reader.close()
-    return 0
 
 
 def _wake(number: int, frame: FrameType | None) -> None:
     """The wake-up descriptor does the work: a handler must only be there."""
 
 
-def _loop(settings: Settings, sampler: Sampler, server: _Server, threads: Threads, wake_read: int) -> None:
+def _loop(
+    settings: Settings,
+    sampler: Sampler,
+    server: _Server,
+    threads: Threads,
+    wake_read: int,
+    notifier: Notifier,
+    may_start_over: Callable[[], str | None],
+) -> bool:
     clock = _Clock(settings.interval_seconds, time.monotonic())
     while not server.is_over:
         now = time.monotonic()
@@ -285,16 +312,26 @@ def _loop(settings: Settings, sampler: Sampler, server: _Server, threads: Thread
             if descriptor == wake_read:
                 numbers = os.read(wake_read, 64)
                 if signal.SIGTERM in numbers or signal.SIGINT in numbers:
-                    return
+                    notifier.stopping()
+                    return False
+                if signal.SIGHUP in numbers:
+                    notifier.reloading()
+                    why_not = may_start_over()
+                    if why_not is None:
+                        return True
+                    notifier.kept(why_not)
             elif descriptor == server.wishes_fd:
                 if told := os.read(descriptor, 64):
                     _hear(told, settings, sampler, threads)
+                    if ord(TAKEN) in told:
+                        notifier.alive()
                 else:
                     server.ended(time.monotonic())
             elif descriptor == server.pidfd:
                 server.ended(time.monotonic())
             elif server.pipe is not None and descriptor == server.pipe.descriptor:
                 server.flush()
+    return False
 
 
 def _hear(told: bytes, settings: Settings, sampler: Sampler, threads: Threads) -> None:

@@ -92,6 +92,10 @@ class Sampler:
         """Takes note of how the store is; it has a row in ``sources`` from then on."""
         self._health.setdefault("store", _Health()).problem = problem
 
+    def note_service(self, problem: Problem | None) -> None:
+        """Takes note of what a service has of what its unit asks for; likewise."""
+        self._health.setdefault("service", _Health()).problem = problem
+
     def note_left_out(self, sections: Sequence[str]) -> None:
         """Takes note of the sections that the last frame was sent without, because it would have been too large."""
         self._left_out = None

@@ -91,11 +91,15 @@ class Hub:
 
     def want_threads(self) -> None:
         """Tells the sampler that somebody follows the section ``threads``."""
+        self.answer(b"t")
+
+    def answer(self, byte: bytes) -> None:
+        """Tells the sampler something that may be lost among many such."""
         if self.settings.wish_fd is not None:
             try:
-                os.write(self.settings.wish_fd, b"t")
+                os.write(self.settings.wish_fd, byte)
             except (BlockingIOError, BrokenPipeError):
-                # as many wishes wait already as the pipe holds; or the feed's end will say that the sampler is gone
+                # as many bytes wait already as the pipe holds; or the feed's end will say that the sampler is gone
                 pass
 
     async def newest(self, at_most_seconds: float, *, with_previous: bool = False) -> EncodedFrame | None:

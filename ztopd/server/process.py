@@ -10,7 +10,7 @@ import socket
 from functools import partial
 from typing import BinaryIO
 
-from ztopd.feed import FeedDecoder
+from ztopd.feed import TAKEN, FeedDecoder
 from ztopd.history import ring
 from ztopd.history.command_lines import CommandLines
 from ztopd.history.keeper import StoreSettings
@@ -36,8 +36,11 @@ class _Feed(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            for message in self._decoder.frames(data):
+            messages = self._decoder.frames(data)
+            for message in messages:
                 self._hub.take(message)
+            if messages:
+                self._hub.answer(TAKEN)
         except ValueError:
             _log.exception("the feed cannot be followed")
             _end(self._ended, 1)

@@ -174,6 +174,26 @@ def test_of_two_on_one_mount_point_the_topmost_stays() -> None:
     assert real_mounts(hidden) == []
 
 
+def test_what_systemd_mounts_for_its_service_is_no_file_system() -> None:
+    mounts = _mounts(
+        "1 0 8:1 / / ro - ext4 /dev/sda1 rw",
+        "2 1 8:2 / /home rw - ext4 /dev/sda2 rw",
+        "3 1 0:5 / /run rw - tmpfs tmpfs rw",
+        "4 1 0:6 / /tmp rw - tmpfs tmpfs rw",
+        # ProtectHome=, ProtectKernelLogs=, PrivateTmp=, StateDirectory=, and how systemd passes mounts on
+        "5 1 0:5 /systemd/inaccessible/dir /home ro - tmpfs tmpfs rw",
+        "6 1 0:5 /systemd/inaccessible/reg /proc/kmsg ro - tmpfs tmpfs rw",
+        "7 4 0:6 /systemd-private-5d-ztopd.service-IN/tmp /tmp rw - tmpfs tmpfs rw",
+        "8 1 8:1 /var/tmp/systemd-private-5d-ztopd.service-Gc/tmp /var/tmp rw - ext4 /dev/sda1 rw",
+        "9 1 8:1 /var/lib/ztopd /var/lib/ztopd rw - ext4 /dev/sda1 rw",
+        "10 3 0:5 /systemd/propagate/ztopd.service /run/systemd/incoming ro - tmpfs tmpfs rw",
+        # these only look alike
+        "11 1 8:1 /inaccessible/dir /a ro - ext4 /dev/sda1 rw",
+        "12 1 8:3 /b /b rw - ext4 /dev/sda3 rw",
+    )
+    assert [mount.mount_point for mount in real_mounts(mounts)] == ["/", "/run", "/tmp", "/a", "/b"]
+
+
 def test_every_machine(machine: Roots, clock: Clock, assert_follows_schema: Callable[[Sample], None]) -> None:
     answers: dict[str, str] = json.loads(Path(machine.proc).with_name("filesystems.json").read_text())
     filesystems = Filesystems(machine, Said(clock, answers))

@@ -1,0 +1,118 @@
+"""What ``ztopd install`` and ``uninstall`` would do, and what they refuse."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import ztopd.installing.command as command
+from ztopd.cli import main
+from ztopd.installing import package
+from ztopd.installing.package import MARK, InstallRefused
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing of the machine's is looked at, and nothing is done: every test is a dry run."""
+    units = tmp_path / "units"
+    units.mkdir()
+    monkeypatch.setattr(command, "UNITS", units)
+    monkeypatch.setattr(command, "SYSUSERS", tmp_path / "sysusers.conf")
+    monkeypatch.setattr(command, "STATE", tmp_path / "state")
+    monkeypatch.setattr(command, "RUNTIME", tmp_path / "run")
+    monkeypatch.setattr(package, "objection", lambda path: None)
+    return tmp_path
+
+
+def test_a_dry_run_says_all_and_does_nothing(places: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(places.rglob("*"))
+    assert main(["install", "--dry-run", "--prefix", f"{places}/opt"]) == 0
+    out = capsys.readouterr().out
+    for words in (
+        f"would copy ztop and what it needs to {places}/opt\n",
+        f"would write {places}/units/ztopd.service\n",
+        f"would write {places}/units/ztopd.socket\n",
+        f"would systemd-sysusers {places}/sysusers.conf\n",
+        "systemctl enable --now ztopd.service\n",
+    ):
+        assert words in out
+    assert sorted(places.rglob("*")) == before
+
+
+def test_the_unit_runs_the_program_of_the_prefix() -> None:
+    found = {path.name: content for path, content in command.files("/somewhere/bin/ztopd").items()}
+    assert "\nExecStart=/somewhere/bin/ztopd\n" in found["ztopd.service"]
+    assert found["ztopd.service"].count("ExecStart=") == 1
+    assert all(content.startswith("# Written by ztopd install") for content in found.values())
+
+
+def test_a_checkout_is_no_service_and_the_way_out_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["install", "--dry-run"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("ztopd install: ")
+    assert err.endswith("ztopd install --prefix /opt/ztop\n")
+    assert err.count("\n") == 1
+
+
+def test_a_unit_of_somebody_else_s_is_left_alone(places: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs = places / "units" / "ztopd.service"
+    theirs.write_text("[Service]\nExecStart=/opt/ztop/bin/ztopd\n")
+    assert main(["install", "--dry-run", "--prefix", f"{places}/opt"]) == 1
+    assert f"{theirs} is there already, and was not written by ztopd install" in capsys.readouterr().err
+    assert main(["uninstall", "--dry-run"]) == 0
+    assert "remove" not in capsys.readouterr().out.replace("removes both", "")
+
+
+def test_only_what_was_made_here_is_removed(places: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prefix, state = places / "opt", places / "state"
+    prefix.mkdir()
+    state.mkdir()
+    for path, content in command.files(f"{prefix}/bin/ztopd").items():
+        path.write_text(content)
+    assert main(["uninstall", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "would systemctl disable --now ztopd.service ztopd.socket\n" in out
+    assert f"would remove {places}/units/ztopd.socket\n" in out
+    assert f"would remove {prefix}\n" not in out
+    assert f"would remove {state}\n" not in out
+    (prefix / MARK).touch()
+    assert main(["uninstall", "--dry-run", "--purge"]) == 0
+    out = capsys.readouterr().out
+    assert f"would remove {prefix}\n" in out
+    assert f"would remove {state}\n" in out
+
+
+def test_a_folder_that_is_not_ours_is_no_prefix(places: Path) -> None:
+    (places / "opt").mkdir()
+    package.check(places / "opt")
+    (places / "opt" / "file").touch()
+    with pytest.raises(InstallRefused, match="is there already"):
+        package.check(places / "opt")
+    (places / "opt" / MARK).touch()
+    package.check(places / "opt")
+
+
+@pytest.mark.parametrize("prefix", ["opt/ztop", "/opt/z top", "/opt/%h", "/opt/a$b", "/opt/a\n", ""])
+def test_a_prefix_that_systemd_would_read_otherwise(prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["install", "--dry-run", "--prefix", prefix])
+    assert exit.value.code == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "an absolute path" in err
+
+
+def test_only_root_may(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for word in ("install", "uninstall"):
+        assert main([word]) == 1
+        assert capsys.readouterr().err == f"ztopd {word}: only root may: sudo ztopd {word}\n"
+
+
+def test_what_is_copied_is_what_ztop_needs() -> None:
+    names = {one.metadata["Name"].lower() for one in package.dependencies()}
+    assert {"msgpack", "urwid", "wcwidth", "psutil", "tqdm"} <= names
+    assert not names & {"pytest", "pyarrow", "hypothesis"}
+    assert {path.name for path in package.units_folder().iterdir()} >= {"ztopd.service", "ztopd.socket"}

@@ -1,0 +1,1 @@
+"""``ztopd install`` and ``ztopd uninstall``: the service of a machine, by its administrator."""
