@@ -50,6 +50,8 @@ def cpu_percent(current: Frame, previous: Frame | None, pid: int) -> float | Non
 
 
 def test_a_busy_loop_that_is_gone_is_found_with_its_cpu(channel: Channel) -> None:
+    # the first frame has none before it
+    until(lambda: (call(channel, "ping")["seq"] or 0) >= 2, "a second frame")
     began_ns = time.time_ns()
     with subprocess.Popen([sys.executable, "-c", BUSY]) as busy:
         pass
