@@ -21,9 +21,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "protocol")]
 
 from bench.machine import SECOND, Machine  # noqa: E402
 from ztop_client.find import find, needed_sections  # noqa: E402
-from ztop_client.garbage import collect_seldom  # noqa: E402
 from ztop_client.sources.past import RecordedPast, pairs  # noqa: E402
 from ztop_client.sources.source import Pair  # noqa: E402
+from ztop_protocol.garbage import collect_seldom  # noqa: E402
 from ztop_protocol.query import parse_question  # noqa: E402
 from ztop_protocol.recording import RecordingWriter  # noqa: E402
 from ztop_protocol.segment import encode_step  # noqa: E402

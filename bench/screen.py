@@ -34,7 +34,6 @@ from bench.machine import Machine  # noqa: E402
 from tests.ztop_client.fake_daemon import FakeDaemon  # noqa: E402
 from ztop_client.columns.column import process_table  # noqa: E402
 from ztop_client.columns.processes import tabs  # noqa: E402
-from ztop_client.garbage import collect_seldom  # noqa: E402
 from ztop_client.sources.source import Pair  # noqa: E402
 from ztop_client.terminal import Terminal  # noqa: E402
 from ztop_client.view import View  # noqa: E402
@@ -43,6 +42,7 @@ from ztop_client.widgets.screen import Screen  # noqa: E402
 from ztop_protocol.codec import FrameDecoder, encode_delta, encode_frame  # noqa: E402
 from ztop_protocol.connection import CLIENT_LIMITS, Connection, Notification, pack_notification  # noqa: E402
 from ztop_protocol.frame import Frame, apply, diff  # noqa: E402
+from ztop_protocol.garbage import collect_seldom  # noqa: E402
 
 COLUMNS, LINES = 200, 50
 STEPS = ("receive", "decode", "apply", "table", "arrange", "header", "render", "draw")

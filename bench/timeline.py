@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "protocol")]
 
 from bench.machine import SECOND, Machine  # noqa: E402
+from ztop_protocol.garbage import collect_seldom  # noqa: E402
 from ztop_protocol.recording_reader import StoredSegment  # noqa: E402
 from ztop_protocol.segment import EncodedFrame, SealedSegment, Segment, Stamp  # noqa: E402
 from ztop_protocol.timeline import Timeline  # noqa: E402
@@ -291,6 +292,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.feed:
         return feed(*options.feed)
+    # as the server does
+    collect_seldom()
     parts = options.parts or ["ring", "store", "day"]
     if "ring" in parts:
         ring(500, "p99 at most 10")

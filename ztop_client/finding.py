@@ -13,13 +13,13 @@ from tqdm import tqdm
 from ztop_client.batch import columns_of_terminal, print_texts, say
 from ztop_client.find import Finder, Stretch, by_begin, needed_sections
 from ztop_client.formats import bytes_text, count_text, label_text, load_text, percent_text, rate_text, span_text
-from ztop_client.garbage import collect_seldom
 from ztop_client.moments import moment_text
 from ztop_client.options import Options
 from ztop_client.sources.past import NothingThen, Past, asked_ns, note, open_past, pairs
 from ztop_client.text import fit, fit_left, fit_right, printable, width
 from ztop_protocol.connection import RemoteError
 from ztop_protocol.frame import Cell
+from ztop_protocol.garbage import collect_seldom
 from ztop_protocol.query import Question, parse_question
 from ztop_protocol.query_fields import FIELDS, Measure
 from ztop_protocol.recording_format import RecordingError

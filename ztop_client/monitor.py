@@ -16,7 +16,6 @@ from ztop_client.absence import Dashes, counters_problem
 from ztop_client.actions import Target
 from ztop_client.controller import Controller
 from ztop_client.formats import span_text
-from ztop_client.garbage import collect_seldom
 from ztop_client.inspection import Block, Part
 from ztop_client.inspector import Done, Inspector
 from ztop_client.process_page import ThreadsRead
@@ -30,6 +29,7 @@ from ztop_client.widgets.header import Title
 from ztop_client.widgets.screen import Screen
 from ztop_protocol.codec import FrameDecoder, Malformed, Wire
 from ztop_protocol.frame import Key
+from ztop_protocol.garbage import collect_seldom
 
 if TYPE_CHECKING:
     from ztop_client.recorder import Recorder

@@ -12,9 +12,9 @@ from ztopd.feed import pack_feed
 
 SEGMENT_FRAMES = 60
 """Once in so many frames the whole frame is sent too: a segment of the ring begins with it."""
-BUSY_SEGMENT_FRAMES = 30
-"""The same where the changes came to more than half of it: who asks for a frame goes through all that lead there."""
-_FEW_BYTES = 64 << 10
+BUSY_SEGMENT_FRAMES = 20
+"""The same where the changes came to more than a third of it: who asks for a frame goes through all that lead there."""
+_FEW_BYTES = 24 << 10
 """So many changes are read in no time."""
 
 _PIPE_BYTES = 1 << 20
@@ -92,7 +92,7 @@ class FeedPipe:
         )
 
     def _segment_frames(self) -> int:
-        is_busy = self._bytes_since_keyframe > max(self._keyframe_bytes / 2, _FEW_BYTES)
+        is_busy = self._bytes_since_keyframe > max(self._keyframe_bytes / 3, _FEW_BYTES)
         return BUSY_SEGMENT_FRAMES if is_busy else SEGMENT_FRAMES
 
     def flush(self) -> None:

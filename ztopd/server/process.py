@@ -10,6 +10,7 @@ import socket
 from functools import partial
 from typing import BinaryIO
 
+from ztop_protocol.garbage import collect_seldom
 from ztopd.feed import TAKEN, FeedDecoder
 from ztopd.history import ring
 from ztopd.history.command_lines import CommandLines
@@ -138,6 +139,8 @@ def main() -> int:
     if options.store is not None:
         store = StoreSettings(options.store, options.run, Limits(options.store_age_ns, options.store_bytes))
     is_private = options.listen_fd is None
+    # whoever asks for a frame of the past makes thousands of tuples, and none in a cycle
+    collect_seldom()
     feed = os.fdopen(options.feed_fd, "rb", buffering=0)
     with socket.socket(fileno=options.private_fd if is_private else options.listen_fd) as clients:
         return asyncio.run(serve(settings, feed, clients, is_private=is_private, store_settings=store))
