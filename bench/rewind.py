@@ -183,6 +183,8 @@ def measure(name: str, processes: int, active: float) -> bool:
             server.go_on()
             scrubber = Scrubber(program, newest_ns - (memory.frames - 1) * SECOND, newest_ns)
             first = scrubber.press(b"r", 0)
+            # until the first frame of the past is there, no step has anything to begin from
+            program.quiet(0.5)
             for _ in range(memory.in_ring // 60 if memory.in_ring < memory.frames else 0):
                 scrubber.press(PAGE_UP, -60)
             taken = {
