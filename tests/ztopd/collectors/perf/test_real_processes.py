@@ -134,13 +134,16 @@ def worker(counters: Counters) -> Iterator[Worker]:
 
 
 def check(counters: Counters, worker: Worker, *orders: str, seconds: float = WORK_S) -> None:
-    """What was counted during these orders is what was used, to 2 %."""
-    counters.tick()
-    counted, used = counters.cell(worker.pid, "cycles"), worker.cpu_time_ns()
-    for order in orders:
-        worker.work(order, seconds)
-    counters.tick()
-    counted, used = counters.cell(worker.pid, "cycles") - counted, worker.cpu_time_ns() - used
+    """What was counted during these orders is what was used, to 2 %; three tries, as others may come in between."""
+    for _ in range(3):
+        counters.tick()
+        counted, used = counters.cell(worker.pid, "cycles"), worker.cpu_time_ns()
+        for order in orders:
+            worker.work(order, seconds)
+        counters.tick()
+        counted, used = counters.cell(worker.pid, "cycles") - counted, worker.cpu_time_ns() - used
+        if counted == pytest.approx(used, rel=0.02, abs=5e6):
+            return
     assert counted == pytest.approx(used, rel=0.02, abs=5e6)
 
 
