@@ -27,7 +27,8 @@ def read_threads(proc: str, pid: int, at_most: int) -> tuple[dict[Key, Row], boo
     """
     folder = f"{proc}/{pid:d}/task"
     try:
-        tids = sorted(int(name) for name in os.listdir(folder) if name.isdigit())
+        # numbers are given out anew: a thread may have a lower one than the main thread, which comes first
+        tids = sorted((int(name) for name in os.listdir(folder) if name.isdigit()), key=lambda tid: (tid != pid, tid))
     except OSError as error:
         raise NoSuchProcess(f"process {pid} does not exist") from error
     found = []

@@ -263,6 +263,24 @@ async def test_threads_are_cut_and_say_so(two_frames: Any, hub: Hub, connect: Co
     assert (await connect().refused("threads", pid=21)).code == ErrorCode.NOT_FOUND
 
 
+async def test_the_main_thread_comes_first_whatever_its_number(
+    two_frames: Any, hub: Hub, connect: Connect, tmp_path: Path
+) -> None:
+    """Numbers are given out anew: threads may have lower ones."""
+    for tid in (7, 20, 21):
+        folder = tmp_path / "20" / "task" / str(tid)
+        folder.mkdir(parents=True)
+        fields = " ".join(str(tid) if place == 18 else "0" for place in range(49))
+        (folder / "stat").write_text(f"{tid} (x) S {fields}\n")
+    hub.settings = Settings(10**9, 77, proc=str(tmp_path))
+    answer = await connect().call("threads", pid=20)
+    assert column(answer, "tid", "threads") == [20, 7, 21]
+    start = column(answer, "start_boottime_ns", "threads")[0]
+    assert start == 20 * 10**7
+    again = await connect().call("threads", pid=20, start_boottime_ns=start)
+    assert column(again, "tid", "threads") == [20, 7, 21]
+
+
 async def test_with_hidepid_threads_are_the_owners(machine: Any, hub: Hub, connect: Connect) -> None:
     host = machine.tables["host"][()]
     machine.tables["host"] = {(): (*host[:4], 2, *host[5:])}
