@@ -94,8 +94,9 @@ def event_said(driver: Driver) -> str:
 
 
 def has_come_to_another(driver: Driver, before: str) -> bool:
-    """Whether another event than that one is shown, or there is none; how long ago it is changes by itself."""
-    is_there = event_said(driver) not in ("", before) and "…" not in title(driver)
+    """Whether another event than that one is said and its frame is shown, or there is none."""
+    said = event_said(driver)
+    is_there = said not in ("", before) and said.startswith(clock(driver))
     return is_there or "No event is remembered" in driver.text
 
 
@@ -110,7 +111,7 @@ def go_to(driver: Driver, loop: Loop, is_spike_known: bool) -> None:
         driver.send("[")
         driver.wait(lambda before=before: has_come_to_another(driver, before))  # type: ignore[misc]
     if is_spike_known:
-        assert began <= clock(driver) <= ended
+        assert began <= clock(driver) <= ended, f"{began} {ended}\n{driver.text}"
     # the spike's frame may be the first in which it ran, and beside others it is not the greatest in every frame
     middle_ns = (loop.began_ns + loop.ended_ns) // 2
     driver.send(f"b@{middle_ns / SECOND:.1f}\r")
