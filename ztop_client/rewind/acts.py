@@ -146,13 +146,17 @@ class RewindActs:
             self._say(f"Process {key[0]} is not in the table of this moment.")
 
     def _explain(self) -> None:
-        span, marked = self._rewinding.span_to_explain(), self._rewinding.span()
-        if span is None:
+        span, marked, shown = self._rewinding.span_to_explain(), self._rewinding.span(), self._rewinding.pair
+        if span is None or shown is None:
             return
         wanted = Span(max(span.from_ns - BASELINE_NS, 0), span.to_ns)
         from_ns = None if marked is None else marked.from_ns
         self._gather(
-            "Explain", wanted, COMPARED_SECTIONS, lambda frames: _explained(frames, from_ns), self._show_explained
+            "Explain",
+            wanted,
+            COMPARED_SECTIONS,
+            lambda frames: _explained(frames, from_ns, shown),
+            self._show_explained,
         )
 
     def _show_explained(self, found: _Explained) -> None:
@@ -228,16 +232,17 @@ def _difference(frames: Iterator[Frame]) -> Difference:
         raise RequestFailed(str(error)) from error
 
 
-def _explained(frames: Iterator[Frame], from_ns: int | None) -> _Explained:
-    """The frames from ``from_ns`` on, or the last one, and what was before them."""
+def _explained(frames: Iterator[Frame], from_ns: int | None, shown: Pair) -> _Explained:
+    """The frames from ``from_ns`` on, or the interval of the frame that is shown, and what was before."""
     before: list[Frame] = []
     for frame in frames:
         if from_ns is not None and frame.time_ns >= from_ns:
             return _Explained(_difference(chain([frame], frames)), difference_before([*before, frame]))
         before.append(frame)
-    if len(before) < 2:
+    if shown.previous is None:
         raise RequestFailed("that is the first frame: there is none before it to compare it with")
-    return _Explained(_difference(iter(before[-2:])), difference_before(before[:-1]))
+    earlier = [frame for frame in before if frame.seq <= shown.previous.seq]
+    return _Explained(_difference(iter((shown.previous, shown.current))), difference_before(earlier))
 
 
 def _pairs(frames: Iterator[Frame]) -> Iterator[Pair]:

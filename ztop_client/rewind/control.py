@@ -108,7 +108,7 @@ class Rewinding:
         if at_ns is not None:
             self._walk.to_time(at_ns)
         elif here is not None:
-            self._walk.to_seq(here.current.seq)
+            self._walk.begin(here)
         self._changed()
 
     def leave(self) -> None:

@@ -73,6 +73,7 @@ class Walk:
         self._wanted: _Where | None = None
         self._is_asked = False
         self.pair: Pair | None = None
+        self._begun_from: Pair | None = None
 
     @property
     def is_waiting(self) -> bool:
@@ -103,11 +104,17 @@ class Walk:
         if seq is not None and frames:
             self._go(_Where.before(seq + frames + 1) if frames < 0 else _Where.after(seq + frames - 1))
 
+    def begin(self, pair: Pair) -> None:
+        """To the frame that is on the screen. Steps that come before it was found here begin from it all the same."""
+        self._begun_from = pair
+        self.to_seq(pair.current.seq)
+
     def step_time(self, span_ns: int) -> None:
         """To the frame of that long after, or before; to the next one at least."""
-        if self.pair is None:
+        pair = self.pair or self._begun_from
+        if pair is None:
             return
-        here = self.pair.current
+        here = pair.current
         self._go(_Where.at(here.time_ns + span_ns), _Where.before(here.seq) if span_ns < 0 else _Where.after(here.seq))
 
     def to_time(self, time_ns: int) -> None:

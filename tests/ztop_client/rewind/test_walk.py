@@ -247,3 +247,12 @@ def test_what_was_decoded_up_to_here_is_given_the_last_first() -> None:
     assert known == chain(frames)[24:10:-1] + known[14:]
     assert [pair.current.seq for pair in known] == list(range(25, 10, -1))
     assert [pair.current.seq for pair in person.walk.pairs_before(3)] == [25, 24, 23]
+
+
+def test_a_step_in_time_before_the_first_frame_came_begins_where_one_entered(daemon: Remembering) -> None:
+    person = Person(daemon)
+    daemon.waits = True
+    person.walk.begin(Pair(None, made(90)))
+    person.walk.step_time(-60 * SECOND)
+    daemon.answer()
+    assert person.seq == 30
