@@ -156,12 +156,15 @@ class Session:
         self._channel.subscribe(interval_ticks, sections)
         try:
             while mine == self._iterations:
-                for frame in self._channel.frames():
+                arrived = self._channel.frames()
+                for frame in arrived:
                     yield frame
                     if mine != self._iterations:
                         return
-                self._channel.wait(None)
-                self._channel.receive()
+                # a call between two frames receives too: what came then must not wait for more to come
+                if not arrived:
+                    self._channel.wait(None)
+                    self._channel.receive()
         except DaemonUnreachable as error:
             raise self._explained(error) from error
         finally:

@@ -174,6 +174,14 @@ def test_what_a_late_reader_missed_is_fetched(session: Session, remembering: Fak
     assert seen[-1] == machine(60)
 
 
+def test_a_frame_that_came_while_something_was_asked(session: Session, daemon: FakeDaemon) -> None:
+    frames = session.frames()
+    assert [next(frames).seq for _ in range(2)] == [1, 2]
+    daemon.publish(machine(3))
+    assert session.ping() == 3  # the answer is behind the frame
+    assert next(frames).seq == 3
+
+
 def test_every_few_ticks_of_what_is_remembered(session: Session, remembering: FakeDaemon) -> None:
     found = session.frames(5, since=machine(3).time_ns, until=machine(17).time_ns)
     assert [one.seq for one in found] == [3, 5, 10, 15]
