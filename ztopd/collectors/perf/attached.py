@@ -12,10 +12,11 @@ import errno
 import os
 import time
 from collections.abc import Iterable
+from itertools import repeat
 
 from ztopd.collectors.descriptors import Descriptors
 from ztopd.collectors.files import read_record
-from ztopd.collectors.perf.accumulate import Counts, Layout, Reading, growth
+from ztopd.collectors.perf.accumulate import Counts, Layout, Reading
 from ztopd.collectors.perf.syscall import MAX_READING_BYTES, NO_GROUP, Kernel
 from ztopd.collectors.process_stat import parse_stat
 from ztopd.collectors.source import ParseError
@@ -23,6 +24,7 @@ from ztopd.collectors.source import ParseError
 TRIES = 3
 
 _STAT_BYTES = 2048
+_EACH_SIZE = repeat(MAX_READING_BYTES)
 
 
 class NoDescriptors(Exception):
@@ -32,13 +34,12 @@ class NoDescriptors(Exception):
 class _Thread:
     """The groups on one thread, and how they were last read."""
 
-    __slots__ = ("data", "descriptors", "leaders", "reading")
+    __slots__ = ("descriptors", "leaders", "reading")
 
-    def __init__(self, nothing: Reading) -> None:
+    def __init__(self) -> None:
         self.descriptors: list[int] = []
         self.leaders: list[int] = []
-        self.data: bytes | None = None
-        self.reading = nothing
+        self.reading: Reading = 0
 
 
 class Attached:
@@ -117,16 +118,16 @@ class Attached:
 
         Raises :exc:`OSError` where a group can be read no more; the caller then closes it.
         """
-        kernel_read, form, changed = self._kernel.read, self._layout.form, False
+        kernel_read, size, changed = self._kernel.read, self._layout.bytes, False
         for thread in self._threads.values():
-            data = b"".join([kernel_read(leader, MAX_READING_BYTES) for leader in thread.leaders])
-            if data == thread.data:
-                continue
-            if len(data) != form.size:
+            data = b"".join(map(kernel_read, thread.leaders, _EACH_SIZE))
+            if len(data) != size:
                 raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
-            before, thread.reading, thread.data = thread.reading, form.unpack(data), data
-            counts.add(growth(before, thread.reading))
-            changed = True
+            reading = int.from_bytes(data, "little")
+            if reading != thread.reading:
+                counts.add(thread.reading, reading)
+                thread.reading = reading
+                changed = True
         return changed
 
     def close(self) -> None:
@@ -163,7 +164,7 @@ class Attached:
     def _open_thread(self, tid: int) -> None:
         if not self._descriptors.take(self._countable.descriptors):
             raise NoDescriptors
-        thread = self._threads[tid] = _Thread(self._layout.nothing)
+        thread = self._threads[tid] = _Thread()
         for group in self._countable.groups:
             for attributes in group.attributes:
                 leader = NO_GROUP
