@@ -40,6 +40,7 @@ async def hello(client: Client, _: Arguments) -> bytes:
     return pack(
         {
             **_versions(),
+            "pid": client.peer.pid,
             "uid": client.peer.uid,
             "gid": client.peer.gid,
             "sees": {

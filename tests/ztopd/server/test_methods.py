@@ -41,7 +41,7 @@ async def test_hello_says_who_one_is_and_what_one_sees(two_frames: Any, connect:
     assert answer["version"] == VERSION
     assert answer["protocol_version"] == PROTOCOL_VERSION
     assert answer["schema_version"] == SCHEMA_VERSION
-    assert (answer["uid"], answer["gid"]) == (1000, 100)
+    assert (answer["pid"], answer["uid"], answer["gid"]) == (99, 1000, 100)
     assert answer["sees"] == {"all": False, "owner_rows_of_uid": 1000}
     assert answer["interval_ns"] == 10**9
     assert answer["boot_id"] == "boot"
