@@ -92,7 +92,8 @@ def _open_live(options: Options, view: View) -> LiveOpened:
     # a daemon of its own measures every second at least: the last minutes are drawn from that, and + goes down to it
     interval_seconds = view.interval_seconds or DEFAULT_INTERVAL_SECONDS
     tick_seconds = min(interval_seconds, DEFAULT_INTERVAL_SECONDS)
-    return open_source(options.socket_path, interval_seconds, sorted(view.sections), tick_seconds)
+    how = (interval_seconds, sorted(view.sections), tick_seconds)
+    return open_source(options.socket_path, *how, between=view.program.between)
 
 
 def open_live(options: Options, view: View) -> Opened:

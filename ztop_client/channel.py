@@ -47,7 +47,7 @@ class Channel:
         self._awaited: set[int] = set()
         self._answers: dict[int, Response] = {}
         self._callbacks: dict[int, Callable[[Response], None]] = {}
-        self._wanted: tuple[int, Sequence[str] | None] | None = None
+        self._wanted: tuple[int, Sequence[str] | None, bool] | None = None
         self._subscribing: int | None = None
         self._given_up: set[int] = set()
         """Requests to subscribe that are not answered yet, and whose frames nobody wants any more."""
@@ -55,6 +55,7 @@ class Channel:
         self._decoder = FrameDecoder()
         self._frame: Frame | None = None
         self._arrived: deque[Frame] = deque(maxlen=_MOST_KEPT_FRAMES)
+        self._between: Frame | None = None
 
     def fileno(self) -> int:
         """The descriptor, to be watched for reading."""
@@ -95,20 +96,28 @@ class Channel:
         self._arrived.clear()
         return arrived
 
+    def between(self) -> Frame | None:
+        """The last that came after the newest frame and is none, with its number: sections sampled since. Once."""
+        between, self._between = self._between, None
+        return between
+
     def keep_all_frames(self, wanted: bool) -> None:
         """Whether :meth:`frames` gives all, however many: only for who takes them after each :meth:`receive`."""
         self._arrived = deque(self._arrived, maxlen=None if wanted else _MOST_KEPT_FRAMES)
 
-    def subscribe(self, interval_ticks: int, sections: Sequence[str] | None = None) -> None:
+    def subscribe(self, interval_ticks: int, sections: Sequence[str] | None = None, between: bool = False) -> None:
         """Asks for frames, in place of those that were asked for before. Does not wait for the answer.
 
-        A frame is due every ``interval_ticks`` ticks of the daemon, with those sections, or all.
+        A frame is due every ``interval_ticks`` ticks of the daemon, with those sections, or all. ``between``: with
+        what is sampled between two frames, as far as the daemon knows of that.
         """
         self.unsubscribe()
-        self._wanted = (interval_ticks, sections)
+        self._wanted = (interval_ticks, sections, between)
         arguments: dict[str, Wire] = {"interval": interval_ticks}
         if sections is not None:
             arguments["sections"] = list(sections)
+        if between:
+            arguments["between"] = True
         self._subscribing = self._request("subscribe", arguments)
 
     def unsubscribe(self) -> None:
@@ -117,7 +126,7 @@ class Channel:
             self._request("unsubscribe", {"subscription": self._subscription})
         if self._subscribing is not None:
             self._given_up.add(self._subscribing)
-        self._wanted = self._subscribing = self._subscription = self._frame = None
+        self._wanted = self._subscribing = self._subscription = self._frame = self._between = None
         self._arrived.clear()
 
     def ask(self, method: str, arguments: Arguments | None, done: Callable[[Response], None]) -> None:
@@ -170,12 +179,23 @@ class Channel:
             case Response(id=id, error=None) if id in self._given_up:
                 self._given_up.remove(id)
                 self._request("unsubscribe", {"subscription": _subscription_in(message)})
-            case Notification(method="frame" | "delta" as kind, arguments=arguments):
+            case Notification(method="frame" | "delta" | "between" as kind, arguments=arguments):
                 # what is still on its way of an earlier subscription is passed over
-                if self._subscription is not None and arguments.get("subscription") == self._subscription:
+                if self._subscription is None or arguments.get("subscription") != self._subscription:
+                    return
+                if kind == "between":
+                    self._take_between(arguments)
+                else:
                     self._take_frame(kind, arguments)
 
+    def _take_between(self, arguments: Arguments) -> None:
+        # whole sections: the columns of the chain of frames are left alone
+        between = FrameDecoder().frame(arguments)
+        if self._frame is not None and (between.boot_id, between.seq) == (self._frame.boot_id, self._frame.seq):
+            self._between = between
+
     def _take_frame(self, kind: str, arguments: Arguments) -> None:
+        self._between = None
         if kind == "frame":
             self._frame = self._decoder.frame(arguments)
         else:

@@ -130,7 +130,7 @@ class Monitor:
         self._rewinding = Rewinding(
             source.ask,
             newest=source.latest,
-            shown=lambda: self._shown,
+            shown=lambda: None if self._shown is None else self._shown.kept,
             show=self._show_moment,
             say=self.say,
             changed=self._screen.changed,
@@ -186,7 +186,7 @@ class Monitor:
         """Puts the newest frame on the screen, or the one that was gone back to."""
         self._shown = (self._rewinding.pair or self._shown) if self._rewinding.is_active else self._source.latest()
         if self._shown is not None:
-            self._screen.show(self._shown.previous, self._shown.current)
+            self._screen.show(self._shown.previous, self._shown.drawn)
             self._retable()
 
     def _show_moment(self) -> None:
@@ -251,7 +251,7 @@ class Monitor:
 
     def _retable(self) -> None:
         if self._shown is not None:
-            table = self._view.program.table(self._shown.previous, self._shown.current, self._view.threads)
+            table = self._view.program.table(self._shown.previous, self._shown.drawn, self._view.threads)
             self._view.show(table)
             # the page of a process says it where it is, the header too
             wanted = self._view.sections - self._view.program.header_sections

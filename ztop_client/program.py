@@ -68,6 +68,8 @@ class Program:
     printer: "Callable[[Options], Printer]"
     worth_printing: Callable[[Iterable[Pair]], Iterator[Pair]]
     """Of these frames, those that have what it shows. Raises :exc:`NothingToShow`."""
+    between: bool = False
+    """What is sampled between two frames is drawn, too."""
 
 
 def _meters(glyphs: Glyphs) -> Header:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ztop_client.glyphs import Glyphs
 from ztop_client.gpu.card import Pieces, bars, engines, facts, notes, one_line, title
-from ztop_client.gpu.device import OLD_NS, Gpu, gpus, why_none
+from ztop_client.gpu.device import OLD_NS, Gpu, age_ns, gpus, why_none
 from ztop_client.gpu.layout import GAP, Form, Layout, layout
 from ztop_client.history import Figure, History
 from ztop_client.widgets.canvas import Line, draw
@@ -176,7 +176,5 @@ def _memory(key: Key) -> Figure:
 def _fresh(frame: Frame, key: Key, value: Callable[..., float | None]) -> float | None:
     """A value of a GPU's row; None where it is an old one."""
     row = frame.rows("gpus").get(key)
-    then = None if row is None else row[GPUS.position["sampled_boottime_ns"]]
-    if row is None or not isinstance(then, int) or frame.boottime_ns - then > OLD_NS:
-        return None
-    return value(row)
+    age = None if row is None else age_ns(frame, row)
+    return None if row is None or age is None or age > OLD_NS else value(row)

@@ -92,13 +92,17 @@ def gpus(previous: Frame | None, current: Frame) -> tuple[Gpu, ...]:
     """Every GPU of ``current``, each followed by its MIG instances."""
     table = RateTable(previous, current, "gpus")
     rows, places = current.rows("gpus"), gpu_places(current)
-    sampled = GPUS.position["sampled_boottime_ns"]
-    found = []
-    for key, row in rows.items():
-        then = row[sampled]
-        age_ns = max(current.boottime_ns - then, 0) if isinstance(then, int) else None
-        found.append(Gpu(row, places[key], age_ns, table.get(key) or ()))
+    found = [Gpu(row, places[key], age_ns(current, row), table.get(key) or ()) for key, row in rows.items()]
     return tuple(sorted(found, key=lambda gpu: gpu.place))
+
+
+def age_ns(frame: Frame, row: Row) -> int | None:
+    """How old the data of a row of ``gpus`` is; None: it was never read."""
+    then = row[GPUS.position["sampled_boottime_ns"]]
+    if not isinstance(then, int):
+        return None
+    # the section may have been sampled after the frame
+    return max(frame.boottime_ns - then, frame.sections["gpus"].sampled_boottime_ns - then, 0)
 
 
 def gpu_places(frame: Frame) -> dict[Key, int]:

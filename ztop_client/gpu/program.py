@@ -95,4 +95,5 @@ ZTOP_G = Program(
     settings_file="settings-g.json",
     printer=_printer,
     worth_printing=with_gpus,
+    between=True,
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ztop_client.columns.column import ProcessTable, Rates, process_table
 from ztop_protocol.frame import Cell, Frame, Key, Row
-from ztop_protocol.rates import RATES, RateRow, RateTable
+from ztop_protocol.rates import RATES, START_RESOLUTION_NS, RateRow, RateTable
 from ztop_protocol.schema import GPU_PROCESSES, PROCESSES, SECTIONS
 
 _START = GPU_PROCESSES.position["start_boottime_ns"]
@@ -40,7 +40,8 @@ def gpu_table(previous: Frame | None, current: Frame, with_threads: bool = False
 
     A row of ``processes`` is the host's, or one that says why there is none.
     """
-    processes = current.rows("processes")
+    processes, scan = current.rows("processes"), current.sections.get("processes")
+    scanned_ns = current.boottime_ns if scan is None else scan.sampled_boottime_ns
     on_gpus: dict[Key, Row] = {}
     process_of: dict[Key, Key] = {}
     listed: dict[Key, Row] = {}
@@ -49,7 +50,7 @@ def gpu_table(previous: Frame | None, current: Frame, with_threads: bool = False
         key = (uuid, pid, start)
         on_gpus[key], process_of[key] = row, (pid, start)
         known = processes.get((pid, start))
-        listed[key] = _stranger(pid, start, row[_FOREIGN]) if known is None else known
+        listed[key] = _stranger(pid, start, row[_FOREIGN], scanned_ns) if known is None else known
     rows: dict[str, Mapping[Key, Row]] = {name: current.rows(name) for name in SECTIONS}
     for name in _OF_A_PROCESS:
         of_processes = rows[name]
@@ -62,12 +63,14 @@ def gpu_table(previous: Frame | None, current: Frame, with_threads: bool = False
     return ProcessTable(current, rows, rates, process_of, of_processes=process_table(previous, current))
 
 
-def _stranger(pid: Cell, start: Cell, is_foreign: Cell) -> Row:
-    """Stands for a process of which the host says nothing."""
+def _stranger(pid: Cell, start: Cell, is_foreign: Cell, scanned_ns: int) -> Row:
+    """Stands for a process of which the host says nothing; it looked at all processes at ``scanned_ns``."""
     if is_foreign:
         why = "(a pid of another pid namespace)"
     elif start is None:
         why = "(no process here has this pid)"
+    elif isinstance(start, int) and start > scanned_ns - START_RESOLUTION_NS:
+        why = "(the process has just begun)"
     else:
         why = "(the process is not shown here)"
     cells: dict[str, Cell] = {"pid": pid, "start_boottime_ns": start, "comm": why, "kernel_thread": False}

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ztop_client.channel import Channel, DaemonUnreachable
 from ztop_client.daemon import Daemon
@@ -17,8 +18,12 @@ _RETRY_SECONDS = (0.25, 5.0)
 class LiveSource:
     """A :class:`ztop_client.sources.source.Source`: follows a daemon, and connects again when it went away."""
 
-    def __init__(self, daemon: Daemon, ticks: int = 1, sections: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, daemon: Daemon, ticks: int = 1, sections: Sequence[str] | None = None, *, between: bool = False
+    ) -> None:
+        """``between``: with what is sampled between two frames, where each of the daemon's frames is wanted."""
         self._daemon = daemon
+        self._between = between
         self._ticks = ticks
         self._sections = sections
         self._channel: Channel | None = None
@@ -102,12 +107,14 @@ class LiveSource:
             if self._wanted() != before:
                 self._subscribe(True)
 
-    def _wanted(self) -> tuple[int, Sequence[str] | None]:
-        """The interval and the sections to subscribe to."""
+    def _wanted(self) -> tuple[int, Sequence[str] | None, bool]:
+        """The interval and the sections to subscribe to, and whether to what is sampled between two frames."""
+        between = self._between and self._ticks == 1
         if self._taker is None:
-            return self._ticks, self._sections
+            return self._ticks, self._sections, between
         # all but this one come unasked
-        return 1, tuple(SECTIONS) if self._sections is not None and THREADS.name in self._sections else None
+        asked = tuple(SECTIONS) if self._sections is not None and THREADS.name in self._sections else None
+        return 1, asked, between
 
     def set_paused(self, paused: bool) -> None:
         """Frames come all the same."""
@@ -164,6 +171,9 @@ class LiveSource:
                 self._first = None
             else:
                 self._pair = self._pair.followed_by(frame)
+        between = None if self._channel is None else self._channel.between()
+        if between is not None and self._pair is not None and between.seq == self._pair.current.seq:
+            self._pair = replace(self._pair, newer=between.sections)
         if frames:
             self._retry_seconds = _RETRY_SECONDS[0]
         if not wants_more:

@@ -28,15 +28,17 @@ def open_source(
     interval_seconds: float,
     sections: Sequence[str] | None = None,
     tick_seconds: float | None = None,
+    *,
+    between: bool = False,
 ) -> Opened:
     """The source of the daemon to talk to, a frame about every ``interval_seconds``.
 
-    A private daemon measures every ``tick_seconds``, or that often.
+    A private daemon measures every ``tick_seconds``, or that often. ``between``: see :class:`LiveSource`.
 
     Raises :exc:`ztop_client.channel.DaemonUnreachable` for a daemon that was asked for and cannot be reached.
     """
     located = locate(socket_path, tick_seconds or interval_seconds)
     ticks = max(1, round(interval_seconds * 1e9 / located.tick_ns))
-    source = LiveSource(located.daemon, ticks, sections)
+    source = LiveSource(located.daemon, ticks, sections, between=between)
     source.maintain()
     return Opened(source, located.daemon, located.tick_ns, ticks)

@@ -1,12 +1,12 @@
 """What every source of frames offers, whatever is behind it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ztop_protocol.codec import Wire
 from ztop_protocol.connection import Arguments
-from ztop_protocol.frame import Frame
+from ztop_protocol.frame import Frame, Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,21 @@ class Pair:
 
     previous: Frame | None
     current: Frame
+    newer: Mapping[str, Section] = field(default_factory=dict)
+    """Sections that were sampled after ``current`` and are in no frame: they are drawn, and nothing else."""
+
+    @property
+    def drawn(self) -> Frame:
+        """``current`` as it is drawn.
+
+        Rates of what is newer are still those against ``previous``: over more than an interval, by their own clock.
+        """
+        return replace(self.current, sections={**self.current.sections, **self.newer}) if self.newer else self.current
+
+    @property
+    def kept(self) -> "Pair":
+        """What anybody remembers of it: two frames."""
+        return replace(self, newer={}) if self.newer else self
 
     def followed_by(self, frame: Frame) -> "Pair":
         """The pair with ``frame`` as the current one; this pair where the frame is not newer."""
@@ -49,7 +64,8 @@ class Pair:
         sections = {name: section for name, section in self.previous.sections.items() if name in second.sections}
         sections |= previous.sections
         return Pair(
-            Frame(previous.seq, previous.time_ns, previous.boottime_ns, previous.boot_id, sections), new.current
+            Frame(previous.seq, previous.time_ns, previous.boottime_ns, previous.boot_id, sections),
+            *(new.current, self.newer if self.current.seq == second.seq else {}),
         )
 
 
@@ -78,7 +94,10 @@ class Source(Protocol):
         """What is read, for a title line: ``ztopd /run/ztopd/ztopd.sock``, ``private ztopd``."""
 
     def latest(self) -> Pair | None:
-        """The newest frame and the one before it; None until the first arrives. Kept while not connected."""
+        """The newest frame and the one before it; None until the first arrives. Kept while not connected.
+
+        With ``newer`` where something was sampled since: then ``receive()`` is true for another reason than a frame.
+        """
 
     def fileno(self) -> int | None:
         """The descriptor to watch; another one after each reconnection, None while not connected."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ztop_protocol.codec import MAX_FRAME_BYTES, encode_section, encode_section_change
-from ztop_protocol.frame import Frame, diff
+from ztop_protocol.frame import Frame, Section, diff
 from ztop_protocol.segment import EncodedFrame, Stamp, is_same_clock
-from ztopd.feed import pack_feed
+from ztopd.feed import Between, pack_between, pack_feed
 
 SEGMENT_FRAMES = 60
 """Once in so many frames the whole frame is sent too: a segment of the ring begins with it."""
@@ -63,6 +63,19 @@ class FeedPipe:
         self._waiting = memoryview(pack_feed(message))
         self._base = frame
         self.flush()
+
+    def offer_between(self, time_ns: int, boottime_ns: int, sections: Mapping[str, Section]) -> None:
+        """Sends sections that were sampled since the last frame, where all of that was taken: nothing waits for these.
+
+        Raises :exc:`BrokenPipeError` when the server is gone.
+        """
+        self.flush()
+        if self._waiting or self._base is None:
+            return
+        parts = {name: encode_section(name, section) for name, section in sections.items()}
+        if not _too_large(parts):
+            self._waiting = memoryview(pack_between(Between(time_ns, boottime_ns, parts)))
+            self.flush()
 
     def _message(self, frame: Frame) -> EncodedFrame | None:
         """What is sent of the frame; None where it is too large, and ``left_out`` then names more sections."""

@@ -11,21 +11,22 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Protocol
 
-from ztop_protocol.frame import Frame
+from ztop_protocol.frame import Frame, Section
 from ztopd.collectors.host import read_boot_id
 from ztopd.collectors.perf.events import Counting
-from ztopd.collectors.source import Roots
-from ztopd.collectors.threads import Threads
+from ztopd.collectors.source import Collector, Roots
 from ztopd.configuration import MEBIBYTE, GpuConfiguration, HistoryConfiguration
 from ztopd.confinement import missing_here
-from ztopd.feed import TAKEN
+from ztopd.feed import TAKEN, WANTS_BETWEEN, WANTS_THREADS
 from ztopd.history.state import StoreState, problem_of
 from ztopd.notify import Notifier
-from ztopd.sampler.collectors import make_collectors
+from ztopd.sampler.clocks import read_clocks
+from ztopd.sampler.collectors import Collectors, make_collectors
+from ztopd.sampler.halfway import Halfway
 from ztopd.sampler.pipe import FeedPipe
 from ztopd.sampler.reader import Reader
 from ztopd.sampler.tick import Sampler
@@ -168,6 +169,15 @@ class _Server:
             except BrokenPipeError:
                 self.ended(time.monotonic())
 
+    def offer_between(self, sections: Mapping[str, Section]) -> None:
+        """Sends what was sampled since the last frame, if there is a server that has taken all before."""
+        if self.pipe is not None:
+            clocks = read_clocks()
+            try:
+                self.pipe.offer_between(clocks.time_ns, clocks.boottime_ns, sections)
+            except BrokenPipeError:
+                self.ended(time.monotonic())
+
     def flush(self) -> None:
         """Sends what waits, as far as it goes."""
         if self.pipe is not None:
@@ -273,7 +283,7 @@ def run(
     if notifier.is_service:
         sampler.note_service(missing_here(descriptors + OTHER_DESCRIPTORS))
     try:
-        return _loop(settings, sampler, server, collectors.threads, wake_read, notifier, may_start_over)
+        return _loop(settings, sampler, server, collectors, wake_read, notifier, may_start_over)
     finally:
         server.stop()
         reader.close()
@@ -287,19 +297,27 @@ def _loop(
     settings: Settings,
     sampler: Sampler,
     server: _Server,
-    threads: Threads,
+    collectors: Collectors,
     wake_read: int,
     notifier: Notifier,
     may_start_over: Callable[[], str | None],
 ) -> bool:
     clock = _Clock(settings.interval_seconds, time.monotonic())
+    halfway = Halfway(settings.interval_seconds, settings.gpu.interval_ms / 1000)
+    between_ns = 0
     while not server.is_over:
         now = time.monotonic()
         server.start_if_due(now)
         if now >= clock.due:
-            _tick(sampler, server)
+            _tick(sampler, server, between_ns)
+            between_ns = 0
             if missed := clock.advance(time.monotonic()):
                 sampler.skip(missed)
+            halfway.ticked(time.monotonic(), clock.due)
+            continue
+        if now >= halfway.due:
+            if halfway.passed(now):
+                between_ns = _between(sampler, server, collectors.gpus)
             continue
         poll = select.poll()
         poll.register(wake_read, select.POLLIN)
@@ -308,7 +326,7 @@ def _loop(
                 poll.register(watched, select.POLLIN)
         if server.pipe is not None and server.pipe.has_waiting_bytes:
             poll.register(server.pipe.descriptor, select.POLLOUT)
-        for descriptor, _ in poll.poll(max(0.0, min(clock.due, server.start_due) - now) * 1000 + 1):
+        for descriptor, _ in poll.poll(max(0.0, min(clock.due, halfway.due, server.start_due) - now) * 1000 + 1):
             if descriptor == wake_read:
                 numbers = os.read(wake_read, 64)
                 if signal.SIGTERM in numbers or signal.SIGINT in numbers:
@@ -322,7 +340,7 @@ def _loop(
                     notifier.kept(why_not)
             elif descriptor == server.wishes_fd:
                 if told := os.read(descriptor, 64):
-                    _hear(told, settings, sampler, threads)
+                    _hear(told, settings, sampler, collectors, halfway)
                     if ord(TAKEN) in told:
                         notifier.alive()
                 else:
@@ -334,17 +352,27 @@ def _loop(
     return False
 
 
-def _hear(told: bytes, settings: Settings, sampler: Sampler, threads: Threads) -> None:
+def _hear(told: bytes, settings: Settings, sampler: Sampler, collectors: Collectors, halfway: Halfway) -> None:
     """What the server said, a byte each: nothing that it could say does harm."""
     for byte in told:
-        if byte == ord("t"):
-            threads.want(round(settings.interval_seconds * 1e9))
+        if byte == ord(WANTS_THREADS):
+            collectors.threads.want(round(settings.interval_seconds * 1e9))
+        elif byte == ord(WANTS_BETWEEN):
+            halfway.want(time.monotonic())
         elif (state := _STORE_STATES.get(byte)) is not None:
             sampler.note_store(problem_of(state))
 
 
-def _tick(sampler: Sampler, server: _Server) -> None:
+def _between(sampler: Sampler, server: _Server, gpus: Collector) -> int:
+    """Returns the CPU time that it took."""
     started = time.thread_time_ns()
+    if sections := sampler.between(gpus):
+        server.offer_between(sections)
+    return time.thread_time_ns() - started
+
+
+def _tick(sampler: Sampler, server: _Server, between_ns: int) -> None:
+    started = time.thread_time_ns() - between_ns
     frame = sampler.sample()
     server.offer(frame)
     sampler.note_left_out(server.left_out)

@@ -85,7 +85,7 @@ class Sampler:
         )
 
     def note_cost(self, cost_ns: int) -> None:
-        """Takes note of the CPU time of the whole last tick, the encoding and sending included."""
+        """Takes note of the CPU time of the last tick and of what came before it, encoding and sending included."""
         self._health["sampler"].cost_ns = cost_ns
 
     def note_store(self, problem: Problem | None) -> None:
@@ -119,6 +119,26 @@ class Sampler:
         self._tell_sources(boottime_ns)
         self._seq += 1
         return Frame(self._seq, clocks.time_ns, boottime_ns, self._boot_id, dict(self._sections))
+
+    def between(self, collector: Collector) -> dict[str, Section]:
+        """What a collector that gave something at the last tick gives now. No frame has it, and nothing is kept of it.
+
+        What fails is for the next tick to say.
+        """
+        if not self._health[collector.name].sections:
+            return {}
+        now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        try:
+            sample = collector.collect()
+        except (Withheld, OSError, ParseError):
+            return {}
+        except Exception as error:
+            if self._strict:
+                raise
+            self._log_once(collector.name, error)
+            return {}
+        sampled_ns = sample.sampled_boottime_ns or now_ns
+        return {name: Section(sampled_ns, rows) for name, rows in sample.sections.items()}
 
     def _collect(self, collector: Collector, health: _Health) -> None:
         started = time.thread_time_ns()

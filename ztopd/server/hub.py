@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ztop_protocol.segment import EncodedFrame
+from ztopd.feed import WANTS_BETWEEN, WANTS_THREADS, Between
 from ztopd.history import ring
 from ztopd.history.command_lines import CommandLines
 from ztopd.history.history import History, Store
@@ -28,7 +29,7 @@ class Settings:
     """Members of this group see everything."""
     proc: str = "/proc"
     wish_fd: int | None = None
-    """A byte written here, and the sampler reads the threads of all processes for a few seconds."""
+    """A byte written here, and the sampler reads for a few seconds what is read on demand."""
     ring_frames: int = ring.FRAMES
     ring_size_bytes: int = ring.SIZE_BYTES
     command_lines: CommandLines = CommandLines.FULL
@@ -46,9 +47,11 @@ class Statistics:
 
 
 class Follower(Protocol):
-    """Who is told of every frame."""
+    """Who is told of every frame, and of what comes between two."""
 
     def frame_arrived(self) -> None: ...
+
+    def between_arrived(self, between: Between) -> None: ...
 
 
 @dataclass(slots=True)
@@ -89,9 +92,19 @@ class Hub:
         for follower in tuple(self.followers):
             follower.frame_arrived()
 
+    def take_between(self, between: Between) -> None:
+        """Hands on what was sampled after the newest frame. Raises :exc:`ValueError` for a broken feed."""
+        if self.latest.newest is not None:
+            for follower in tuple(self.followers):
+                follower.between_arrived(between)
+
     def want_threads(self) -> None:
         """Tells the sampler that somebody follows the section ``threads``."""
-        self.answer(b"t")
+        self.answer(WANTS_THREADS)
+
+    def want_between(self) -> None:
+        """Tells the sampler that somebody asks for what is sampled between two frames."""
+        self.answer(WANTS_BETWEEN)
 
     def answer(self, byte: bytes) -> None:
         """Tells the sampler something that may be lost among many such."""

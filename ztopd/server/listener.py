@@ -134,7 +134,8 @@ class ClientConnection(asyncio.Protocol):
         self._peer = peer
         view = view_of(peer, listener.hub.settings.group_gid, listener.is_private)
         transport.set_write_buffer_limits(HIGH_WATER_BYTES)
-        self._session = Session(Client(listener.hub, peer, view), transport.write, transport.abort)
+        client = Client(listener.hub, peer, view)
+        self._session = Session(client, transport.write, transport.abort, transport.get_write_buffer_size)
         self._task = asyncio.get_running_loop().create_task(self._serve(transport, self._session))
 
     def data_received(self, data: bytes) -> None:

@@ -42,6 +42,8 @@ class _Feed(asyncio.Protocol):
                 self._hub.take(message)
             if messages:
                 self._hub.answer(TAKEN)
+            if (between := self._decoder.take_between()) is not None:
+                self._hub.take_between(between)
         except ValueError:
             _log.exception("the feed cannot be followed")
             _end(self._ended, 1)

@@ -3,11 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ztop_protocol.codec import delta_head, encode_map, encode_section, encode_section_change, frame_head
+from ztop_protocol.codec import (
+    FrameDecoder,
+    delta_head,
+    encode_map,
+    encode_section,
+    encode_section_change,
+    frame_head,
+    unpack,
+)
 from ztop_protocol.frame import Delta, Frame, Key, Row, Section, SectionDelta, diff_section
 from ztop_protocol.processes import joined
 from ztop_protocol.schema import SECTIONS
 from ztop_protocol.segment import EncodedFrame
+from ztopd.feed import Between
 from ztopd.server.access import HIDEABLE, Access, View, hides_processes, visible
 from ztopd.server.latest import Latest
 
@@ -34,10 +43,11 @@ class Published:
         self._changes: dict[tuple[str, int, Access, Access, int | None], bytes | None] = {}
         self._joined: dict[View, dict[Key, Row]] = {}
         self._hides: dict[int, bool] = {}
+        self._between: dict[tuple[str, int, int | None], bytes] = {}
 
     def forget(self) -> None:
         """A new frame came."""
-        for made in (self._wholes, self._changes, self._joined, self._hides):
+        for made in (self._wholes, self._changes, self._joined, self._hides, self._between):
             made.clear()
 
     def hides_processes(self, seq: int) -> bool:
@@ -140,6 +150,30 @@ class Published:
         if old_cut is not None:
             change = diff_section(old_cut, new_cut, SECTIONS[name].key_length)
         return encode_section_change(name, change)
+
+    def encode_between(self, view: View, names: tuple[str, ...], between: Between, subscription: int) -> bytes | None:
+        """The map of the notification ``between``; None where it has nothing for this view and these names."""
+        newest = self._latest.newest
+        assert newest is not None
+        names = tuple(name for name in names if name in between.sections)
+        hides = self._hides_from(view, names, newest.seq)
+        parts: dict[str, bytes] = {}
+        for name in names:
+            access = view.access(name, hides)
+            if access is Access.ALL:
+                parts[name] = between.sections[name]
+            elif access is Access.OWN:
+                key = (name, between.boottime_ns, view.uid)
+                if key not in self._between:
+                    section = FrameDecoder().section(name, unpack(between.sections[name]))
+                    cut = visible(view, name, section, hides)
+                    assert cut is not None
+                    self._between[key] = encode_section(name, cut)
+                parts[name] = self._between[key]
+        if not parts:
+            return None
+        moment = Frame(newest.seq, between.time_ns, between.boottime_ns, newest.boot_id, {})
+        return encode_map({"subscription": subscription, **frame_head(moment)}, "sections", parts)
 
     def _hides_from(self, view: View, names: tuple[str, ...], seq: int) -> bool:
         """Decodes the host's row only for whom it matters."""

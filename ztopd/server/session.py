@@ -15,6 +15,7 @@ from ztop_protocol.connection import (
     pack_response,
 )
 from ztop_protocol.schema import SECTIONS
+from ztopd.feed import Between
 from ztopd.server import arguments as read
 from ztopd.server.client import FRAME_SECTIONS, Client, pack
 from ztopd.server.methods import METHODS
@@ -22,6 +23,8 @@ from ztopd.server.published import Base
 
 MAX_SUBSCRIPTIONS = 8
 MAX_TICKS = 3600
+BETWEEN_SECTIONS = frozenset(("gpus", "gpu_processes"))
+"""Sections that are sampled between two frames, too, while somebody asks for that."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +36,8 @@ class Subscription:
     id: int
     ticks: int
     names: tuple[str, ...]
+    between: bool = False
+    """Whether what is sampled between two frames is wanted as well."""
     base: Base | None = None
 
 
@@ -47,6 +52,8 @@ class Session:
     send: Callable[[bytes], None]
     abort: Callable[[], None]
     """Ends the connection at once."""
+    unread_bytes: Callable[[], int] = lambda: 0
+    """How much of what was sent waits for the client to read it."""
     is_writable: bool = True
     _subscriptions: dict[int, Subscription] = field(default_factory=dict)
     _next_id: int = 1
@@ -85,8 +92,16 @@ class Session:
 
     def frame_arrived(self) -> None:
         """There is a new frame: sends what the subscriptions are due."""
+        self._guarded(self._send_due)
+
+    def between_arrived(self, between: Between) -> None:
+        """Something newer than the newest frame: for who asked for it, and has read what came before."""
+        if self.is_writable and not self.unread_bytes():
+            self._guarded(lambda: self._send_between(between))
+
+    def _guarded(self, send: Callable[[], None]) -> None:
         try:
-            self._send_due()
+            send()
         except Malformed:
             # the feed cannot be followed: for nobody
             raise
@@ -101,6 +116,8 @@ class Session:
         for subscription in self._subscriptions.values():
             if "threads" in subscription.names:
                 self.client.hub.want_threads()
+            if subscription.between:
+                self.client.hub.want_between()
             base = subscription.base
             if base is not None and newest.seq // subscription.ticks <= base.seq // subscription.ticks:
                 continue
@@ -110,20 +127,32 @@ class Session:
             else:
                 self._advance(subscription)
 
+    def _send_between(self, between: Between) -> None:
+        for subscription in self._subscriptions.values():
+            # without a base its last frame was dropped: there is nothing that it could be newer than
+            if subscription.between and subscription.base is not None:
+                published, names = self.client.hub.published, subscription.names
+                sections = published.encode_between(self.client.view, names, between, subscription.id)
+                if sections is not None:
+                    self.send(pack_notification("between", sections))
+
     def _subscribe(self, arguments: Arguments) -> Subscription:
         ticks = read.integer(arguments, "interval", 1, 1, MAX_TICKS)
         names = read.names(arguments, "sections", SECTIONS, FRAME_SECTIONS)
+        between = read.flag(arguments, "between", False) and not BETWEEN_SECTIONS.isdisjoint(names)
         if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
             raise read.Refusal(
                 ErrorCode.LIMIT_REACHED, f"a connection may have {MAX_SUBSCRIPTIONS} subscriptions at a time"
             )
-        subscription = Subscription(self._next_id, ticks, names)
+        subscription = Subscription(self._next_id, ticks, names, between)
         self._next_id += 1
         self._subscriptions[subscription.id] = subscription
         self.client.hub.statistics.subscriptions += 1
         self.client.hub.followers.add(self)
         if "threads" in names:
             self.client.hub.want_threads()
+        if between:
+            self.client.hub.want_between()
         return subscription
 
     def _unsubscribe(self, arguments: Arguments) -> None:
