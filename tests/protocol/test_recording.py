@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import FLIPPED_BITS, KILLS
 from tests.protocol.recorded_frames import made, record
 from tests.ztop_client.fake_source import SECOND
 from ztop_protocol.codec import Malformed
@@ -155,8 +156,8 @@ class TestKilled:
 
     @pytest.mark.slow
     @pytest.mark.timeout(400)
-    def test_a_hundred_times(self, tmp_path: Path) -> None:
-        assert max(killed_recordings(tmp_path / "killed.ztop", 100)) < 2
+    def test_many_times(self, tmp_path: Path) -> None:
+        assert max(killed_recordings(tmp_path / "killed.ztop", KILLS)) < 2
 
     def test_copied_while_it_is_written(self, tmp_path: Path) -> None:
         path, copy = tmp_path / "written.ztop", tmp_path / "copy.ztop"
@@ -220,7 +221,7 @@ class TestDamaged:
 
     @pytest.mark.slow
     def test_many_flipped_bits(self, recording: Path, tmp_path: Path) -> None:
-        assert self.flip(recording, tmp_path / "flipped.ztop", 1500) >= 190
+        assert self.flip(recording, tmp_path / "flipped.ztop", FLIPPED_BITS) >= 190
 
     def test_a_lost_page_costs_one_segment(self, recording: Path, tmp_path: Path) -> None:
         whole = recording.read_bytes()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import KILLS
 from tests.ztopd.history.storing import stored
 
 
@@ -38,5 +39,5 @@ class TestKilled:
 
     @pytest.mark.slow
     @pytest.mark.timeout(400)
-    def test_a_hundred_times(self, directory: Path) -> None:
-        assert max(killed(directory, 100, 0.5)) < 2
+    def test_many_times(self, directory: Path) -> None:
+        assert max(killed(directory, KILLS, 0.5)) < 2

@@ -12,6 +12,7 @@ import sys
 import tracemalloc
 from pathlib import Path
 
+from tests.patience import TICKS
 from tests.ztopd.collectors.immediate_reader import ImmediateReader
 from ztop_protocol.codec import FrameDecoder, unpack
 from ztop_protocol.frame import Frame, apply
@@ -24,7 +25,6 @@ from ztopd.sampler.pipe import FeedPipe
 from ztopd.sampler.tick import Sampler
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "laptop-6.8-hybrid"
-TICKS = 10_000
 FIRST_BORN = 20_000
 STAT_FIELDS = (FIXTURE / "proc" / "1" / "stat").read_bytes().rpartition(b")")[2].split()
 
