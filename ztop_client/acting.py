@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ztop_client.actions import Refused, Target, send_signal, signals, target
+from ztop_client.actions import Refused, Target, check_here, send_signal, signals, target
 from ztop_client.keys import Action
 from ztop_client.scheduling import (
     IO_PRIORITIES,
@@ -162,7 +162,9 @@ class Acting:
         wanted = self._view.targets() if keys is None else keys
         note = _THREAD_NOTE if any(row in self._view.table.threads for row in rows) else ""
         try:
-            targets = [target(self._view.table.frame, key) for key in wanted]
+            targets = [target(self._view.table.frame, key, self._view.elsewhere) for key in wanted]
+            for one in targets:
+                check_here(one)
         except Refused as refusal:
             self._say(str(refusal))
             return None

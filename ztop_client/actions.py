@@ -35,12 +35,14 @@ class Target:
     boot_id: str
     pid_namespace: Cell
     command_line: str | None
+    elsewhere: str | None = None
+    """Whose it is, where it cannot be known that it is this machine's; see :class:`ztop_client.locate.Located`."""
 
     def __str__(self) -> str:
         return f"{self.pid} {self.name} ({self.user})"
 
 
-def target(frame: Frame, key: Key) -> Target:
+def target(frame: Frame, key: Key, elsewhere: str | None = None) -> Target:
     """The process ``key`` of ``frame``. Raises :exc:`Refused` where the frame does not have it."""
     if key[1] is None:
         raise Refused(f"Process {key[0]} is known to its GPU alone: it cannot be told which process here it is.")
@@ -53,6 +55,7 @@ def target(frame: Frame, key: Key) -> Target:
         *(int(key[0] or 0), int(key[1] or 0), str(name), str(uid if user is None else user), uid),
         *(frame.boot_id, frame.cell("host", "pid_namespace")),
         None if command_line is None else str(command_line),
+        elsewhere,
     )
 
 
@@ -100,7 +103,17 @@ def check_still(target: Target, descriptor: int) -> None:
         pass
 
 
+def check_here(target: Target) -> None:
+    """Refuses what may be elsewhere: a machine that is a copy of this one in mid-run has its boot id and its pids.
+
+    Raises :exc:`Refused`.
+    """
+    if target.elsewhere is not None:
+        raise Refused(f"{target} {target.elsewhere}. From here it can be watched, and nothing more.")
+
+
 def _check_machine(target: Target, proc: Path) -> None:
+    check_here(target)
     try:
         boot_id = (proc / "sys/kernel/random/boot_id").read_text("ascii").strip()
         namespace = os.stat(proc / "self/ns/pid").st_ino

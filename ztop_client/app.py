@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ztop_client.glyphs import ASCII
+from ztop_client.locate import Located, locate
 from ztop_client.options import DEFAULT_INTERVAL_SECONDS, Options
 from ztop_client.settings import (
     Broken,
@@ -23,7 +24,7 @@ from ztop_client.settings import (
     settings_path,
 )
 from ztop_client.sources.opening import Opened as LiveOpened
-from ztop_client.sources.opening import open_source
+from ztop_client.sources.opening import follow
 from ztop_client.sources.source import Source
 from ztop_client.text import printable
 from ztop_client.users import own_user
@@ -44,6 +45,8 @@ class Opened:
     recorder: "Recorder | None" = None
     at_ns: int | None = None
     """The moment of the past that is shown at first."""
+    elsewhere: str | None = None
+    """See :class:`ztop_client.locate.Located`."""
 
 
 def run(options: Options) -> int:
@@ -88,21 +91,22 @@ def _record(path: str, options: Options) -> int:
     return status
 
 
-def _open_live(options: Options, view: View) -> LiveOpened:
+def _open_live(options: Options, view: View, located: Located | None = None) -> LiveOpened:
     # a daemon of its own measures every second at least: the last minutes are drawn from that, and + goes down to it
     interval_seconds = view.interval_seconds or DEFAULT_INTERVAL_SECONDS
     tick_seconds = min(interval_seconds, DEFAULT_INTERVAL_SECONDS)
-    how = (interval_seconds, sorted(view.sections), tick_seconds)
-    return open_source(options.socket_path, *how, between=view.program.between)
+    if located is None:
+        located = locate(options.socket_path, tick_seconds, options.ssh_host)
+    return follow(located, interval_seconds, sorted(view.sections), between=view.program.between)
 
 
-def open_live(options: Options, view: View) -> Opened:
-    """The daemon that is asked for, or the one that is found. Raises :exc:`ztop_client.channel.DaemonUnreachable`."""
-    return _on_screen(_open_live(options, view))
+def open_live(options: Options, view: View, located: Located | None = None) -> Opened:
+    """That daemon, else the one that is asked for, or found. Raises :exc:`ztop_client.channel.DaemonUnreachable`."""
+    return _on_screen(_open_live(options, view, located))
 
 
 def _on_screen(live: LiveOpened) -> Opened:
-    return Opened(live.source, live.ticks, live.tick_ns / 1e9)
+    return Opened(live.source, live.ticks, live.tick_ns / 1e9, elsewhere=live.elsewhere)
 
 
 def show(options: Options, open: Callable[[View], Opened]) -> int:
@@ -127,6 +131,7 @@ def show(options: Options, open: Callable[[View], Opened]) -> int:
     asked_for(options, view)
     started = settings_of(view)
     opened = open(view)
+    view.elsewhere = opened.elsewhere
     try:
         # urwid takes its time to import: by now the private ztopd is on its way
         from ztop_client.monitor import watch

@@ -15,9 +15,10 @@ from ztop_client.absence import counters_problem
 from ztop_client.asking import matching, meant, sections_of
 from ztop_client.channel import DaemonUnreachable
 from ztop_client.json_lines import json_line
+from ztop_client.locate import locate
 from ztop_client.options import DEFAULT_INTERVAL_SECONDS, Options
 from ztop_client.program import NothingToShow, Printer
-from ztop_client.sources.opening import Opened, open_source
+from ztop_client.sources.opening import Opened, follow
 from ztop_client.sources.source import Pair, Source
 from ztop_client.text import printable
 from ztop_client.text_page import text_page
@@ -47,7 +48,7 @@ def run(options: Options) -> int:
     Raises :exc:`DaemonUnreachable` where there never was a frame to print, :exc:`KeyboardInterrupt`.
     """
     interval_seconds = options.interval_seconds or DEFAULT_INTERVAL_SECONDS
-    opened = open_source(options.socket_path, interval_seconds)
+    opened = follow(locate(options.socket_path, interval_seconds, options.ssh_host), interval_seconds)
     with closing(opened.source):
         _say_if_rounded(opened, interval_seconds)
         if options.record_path is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NoReturn
 
+from ztop_client import arguments
 from ztop_client.channel import DaemonUnreachable
 from ztop_client.options import DEFAULT_INTERVAL_SECONDS, Options
 from ztop_client.program import ZTOP, Program
@@ -17,9 +18,10 @@ from ztop_protocol.version import VERSION
 _ONLY_WITH_BATCH = {"iterations": "-n", "json": "--json", "columns": "--columns", "limit": "--limit"}
 _FLAGS = {
     **_ONLY_WITH_BATCH,
-    "batch": "-b", "socket_path": "--socket", "interval_seconds": "-d", "order": "--sort", "filter_text": "--filter",
-    "uid": "-u", "pids": "-p", "replay_path": "--replay", "at_text": "--at", "from_text": "--from", "to_text": "--to",
-    "record_path": "--record", "duration_seconds": "--duration", "export_path": "--export", "sections": "--sections",
+    "batch": "-b", "socket_path": "--socket", "ssh_host": "--ssh", "interval_seconds": "-d", "order": "--sort",
+    "filter_text": "--filter", "uid": "-u", "pids": "-p", "replay_path": "--replay", "at_text": "--at",
+    "from_text": "--from", "to_text": "--to", "record_path": "--record", "duration_seconds": "--duration",
+    "export_path": "--export", "sections": "--sections",
     "diff_texts": "--diff", "explain_texts": "--explain", "find_text": "--find", "redact": "--redact",
 }  # fmt: skip
 _ALSO_WITH = {"json": {"diff_texts", "explain_texts", "find_text"}, "limit": {"diff_texts", "find_text"}}
@@ -32,7 +34,8 @@ _OF_FRAMES = (
 _NOT_OF_FOUND = tuple(name for name in _OF_FRAMES if name not in ("from_text", "to_text"))
 _EXCLUDE: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("at_text", ("from_text", "to_text", "record_path", "export_path"), "--at shows one moment"),
-    ("replay_path", ("record_path", "socket_path", "interval_seconds"), "a recording is what it is"),
+    ("replay_path", ("record_path", "socket_path", "ssh_host", "interval_seconds"), "a recording is what it is"),
+    ("ssh_host", ("uid",), "users are known to that machine, as in --filter 'user == root'"),
     ("record_path", ("to_text", "export_path"), "--record goes on with what is live"),
     ("diff_texts", ("explain_texts", *_OF_FRAMES), "--diff compares two moments"),
     ("explain_texts", ("order", *_OF_FRAMES), "--explain is about one span"),
@@ -51,7 +54,7 @@ _NEED: tuple[tuple[str, tuple[str, ...]], ...] = (
 _TIME_FLAGS = ("--at", "--from", "--since", "--to")
 _TIMES_FLAGS = ("--diff", "--explain")
 _EPILOG = """\
-{} shows the state of a ztopd: the one at --socket, at $ZTOP_SOCKET, at /run/ztopd/ztopd.sock or at
+{} shows the state of a ztopd: the one of --ssh, at --socket, at $ZTOP_SOCKET, at /run/ztopd/ztopd.sock or at
 $XDG_RUNTIME_DIR/ztop/ztopd.sock. Where none is running and none was asked for, it starts one for itself.
 """
 
@@ -116,6 +119,8 @@ def parse(argv: Sequence[str], program: Program = ZTOP) -> Options:
     for name, others in _NEED:
         if name in meant and meant.isdisjoint(others):
             parser.error(f"{_FLAGS[name]} is for {', '.join(_FLAGS[other] for other in others)}")
+    if {"ssh_host", "socket_path"} <= meant:
+        _check_path_there(parser, given["socket_path"])
     if {"redact", "batch"} <= meant and "record_path" not in meant:
         parser.error("--redact is for --record, and for S on the screen")
     if len(given["explain_texts"]) > 2:
@@ -124,6 +129,15 @@ def parse(argv: Sequence[str], program: Program = ZTOP) -> Options:
     _check_order(parser, given["order"], program, for_difference="diff_texts" in meant)
     texts = {name: tuple(given[name]) for name in ("diff_texts", "explain_texts")}
     return Options(**{**given, **texts}, program=program)
+
+
+def _check_path_there(parser: _Parser, path: str) -> None:
+    """Whether ssh can be asked for a socket at ``path``; exits with a sentence."""
+    # imported where it is needed: most starts are about this machine
+    from ztop_client.sources.ssh import is_plain
+
+    if not is_plain(path):
+        parser.error("argument --socket: with --ssh a path of that machine, from / on, without : \\ % $")
 
 
 def _check_questions(parser: _Parser, filter_text: str | None, find_text: str | None) -> None:
@@ -186,13 +200,24 @@ def _parser(program: Program) -> _Parser:
     )
     parser.add_argument("--version", action="version", version=f"{program.name} {VERSION}")
     parser.add_argument(
-        "--socket", dest="socket_path", metavar="PATH", type=_path, help="the daemon's socket (default: see below)"
+        "--socket",
+        dest="socket_path",
+        metavar="PATH",
+        type=arguments.path,
+        help="the daemon's socket (default: see below); with --ssh a path of that machine",
+    )
+    parser.add_argument(
+        "--ssh",
+        dest="ssh_host",
+        metavar="[USER@]HOST",
+        type=arguments.host,
+        help="another machine's daemon, with that user's rights there: see docs/remote.md",
     )
     parser.add_argument(
         *("-d", "--interval"),
         dest="interval_seconds",
         metavar="SECONDS",
-        type=_interval,
+        type=arguments.interval,
         help="time between two frames, 0.1 to 60, in whole ticks of the daemon "
         f"(default: {DEFAULT_INTERVAL_SECONDS:g}, or what + and - on the screen chose last)",
     )
@@ -201,7 +226,7 @@ def _parser(program: Program) -> _Parser:
         "--sort",
         dest="order",
         metavar="COLUMN",
-        type=partial(_order, program),
+        type=partial(arguments.order, program),
         help=f"the column to sort by: {program.tabs('')[0].usual.name}",
     )
     rows.add_argument(
@@ -211,35 +236,42 @@ def _parser(program: Program) -> _Parser:
         help="those whose name, command line or user contains TEXT, "
         "or for which an expression holds, such as 'cpu > 80 and user == root': see docs/query.md",
     )
-    rows.add_argument("-u", "--user", dest="uid", metavar="USER", type=_uid, help="those of a user: a name or a uid")
     rows.add_argument(
-        *("-p", "--pid"), dest="pids", metavar="PID,...", type=_pids, default=frozenset(), help="these processes"
+        "-u", "--user", dest="uid", metavar="USER", type=arguments.uid, help="those of a user: a name or a uid"
+    )
+    rows.add_argument(
+        *("-p", "--pid"),
+        dest="pids",
+        metavar="PID,...",
+        type=arguments.pids,
+        default=frozenset(),
+        help="these processes",
     )
     batch = parser.add_argument_group("batch mode")
     batch.add_argument("-b", "--batch", action="store_true", help="print frames, without a screen")
     batch.add_argument(
-        "-n", dest="iterations", metavar="N", type=_count, help="print N frames (default: until interrupted)"
+        "-n", dest="iterations", metavar="N", type=arguments.count, help="print N frames (default: until interrupted)"
     )
     batch.add_argument("--json", action="store_true", help="one JSON object a line for each frame: see docs/batch.md")
     batch.add_argument(
         "--columns",
         metavar="A,B,...",
-        type=partial(_columns, program),
+        type=partial(arguments.columns, program),
         default=(),
         help="the columns of the processes, by name",
     )
-    batch.add_argument("--limit", metavar="N", type=_count, help="print at most N processes")
+    batch.add_argument("--limit", metavar="N", type=arguments.count, help="print at most N processes")
     past = parser.add_argument_group(
         "the past", "TIME is like 03:12, -2m30s, yesterday 14:00, 2026-11-24 03:12, @1790000000"
     )
     past.add_argument(
-        "--replay", dest="replay_path", metavar="FILE", type=_path, help="show a recording, without any daemon"
+        "--replay", dest="replay_path", metavar="FILE", type=arguments.path, help="show a recording, without any daemon"
     )
-    past.add_argument("--at", dest="at_text", metavar="TIME", type=_time, help="show one moment")
+    past.add_argument("--at", dest="at_text", metavar="TIME", type=arguments.time, help="show one moment")
     past.add_argument(
-        *("--from", "--since"), dest="from_text", metavar="TIME", type=_time, help="begin with what was then"
+        *("--from", "--since"), dest="from_text", metavar="TIME", type=arguments.time, help="begin with what was then"
     )
-    past.add_argument("--to", dest="to_text", metavar="TIME", type=_time, help="end with what was then")
+    past.add_argument("--to", dest="to_text", metavar="TIME", type=arguments.time, help="end with what was then")
     past.add_argument(
         "--find",
         dest="find_text",
@@ -252,7 +284,7 @@ def _parser(program: Program) -> _Parser:
         dest="diff_texts",
         metavar=("TIME1", "TIME2"),
         nargs=2,
-        type=_time,
+        type=arguments.time,
         default=(),
         help="what happened between two moments: who used what, who came and went; --json, --limit and --sort "
         "cpu_time_ns, io_bytes, rss_grown_bytes, ... go with it",
@@ -262,7 +294,7 @@ def _parser(program: Program) -> _Parser:
         dest="explain_texts",
         metavar="TIME",
         nargs="+",
-        type=_time,
+        type=arguments.time,
         default=(),
         help="what a moment, or the span between two, was about, in words",
     )
@@ -271,11 +303,15 @@ def _parser(program: Program) -> _Parser:
         "--record",
         dest="record_path",
         metavar="FILE",
-        type=_path,
+        type=arguments.path,
         help="keep every frame of the daemon in FILE; --from -10m: also what it remembers of the time before",
     )
     keep.add_argument(
-        "--duration", dest="duration_seconds", metavar="TIME", type=_duration, help="record so long: 90, 90s or 1m30s"
+        "--duration",
+        dest="duration_seconds",
+        metavar="TIME",
+        type=arguments.duration,
+        help="record so long: 90, 90s or 1m30s",
     )
     keep.add_argument(
         "--redact",
@@ -286,105 +322,15 @@ def _parser(program: Program) -> _Parser:
         "--export",
         dest="export_path",
         metavar="OUT",
-        type=_path,
+        type=arguments.path,
         help="write a table: OUT ends in .parquet, .csv or .jsonl; of a recording (--replay) or of what the daemon "
         "remembers",
     )
     keep.add_argument(
-        "--sections", metavar="A,B,...", type=_names, default=(), help="the sections to export (default: processes)"
+        "--sections",
+        metavar="A,B,...",
+        type=arguments.names,
+        default=(),
+        help="the sections to export (default: processes)",
     )
     return parser
-
-
-def _path(text: str) -> str:
-    if not text or "\0" in text:
-        raise argparse.ArgumentTypeError("a path was expected")
-    return text
-
-
-def _time(text: str) -> str:
-    text = text.strip()
-    # imported where they are needed: most starts are not about the past
-    from time import time_ns
-
-    from ztop_client.moments import parse_moment
-
-    try:
-        parse_moment(text, time_ns())
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    # what it means depends on the end of the recording
-    return text
-
-
-def _duration(text: str) -> float:
-    from ztop_client.moments import parse_span
-
-    try:
-        return parse_span(text) / 1e9
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-
-
-def _interval(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.1 <= seconds <= 60:
-        raise argparse.ArgumentTypeError(f"seconds from 0.1 to 60 were expected, not {text!r}")
-    return seconds
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19 and int(text)):
-        raise argparse.ArgumentTypeError(f"a whole number from 1 on was expected, not {text!r}")
-    return int(text)
-
-
-def _order(program: Program, text: str) -> Order:
-    if text not in program.columns:
-        from ztop_client.difference.result import SORT_COLUMNS
-
-        if text in SORT_COLUMNS:
-            return Order(text)
-    return program.order(_column(program, text))
-
-
-def _columns(program: Program, text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_column(program, name.strip()) for name in text.split(",")))
-
-
-def _column(program: Program, name: str) -> str:
-    if name in program.columns:
-        return name
-    # imported where it is needed: only a mistake needs it
-    from difflib import get_close_matches
-
-    wanted = name.lower()
-    close = [
-        *(column for column in program.columns if wanted and column.startswith(wanted)),
-        *get_close_matches(wanted, program.columns, n=1),
-        *(column for column in program.columns if wanted and wanted in column),
-    ]
-    hint = f"; is {close[0]} meant?" if close else ""
-    raise argparse.ArgumentTypeError(f"there is no column {name!r}{hint}")
-
-
-def _pids(text: str) -> frozenset[int]:
-    return frozenset(_count(pid.strip()) for pid in text.split(","))
-
-
-def _uid(text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) <= 10:
-        return int(text)
-    import pwd
-
-    try:
-        return pwd.getpwnam(text).pw_uid
-    except (KeyError, ValueError, UnicodeError):
-        raise argparse.ArgumentTypeError(f"there is no user {text!r}") from None

@@ -40,7 +40,7 @@ def run(options: Options) -> int:
     Raises :exc:`ztop_client.channel.DaemonUnreachable`.
     """
     try:
-        with closing(open_past(options.replay_path, options.socket_path)) as past:
+        with closing(open_past(options.replay_path, options.socket_path, options.ssh_host)) as past:
             text = _compared(past, options) if options.diff_texts else _explained(past, options)
             if (found := note(past)) is not None:
                 say(found)

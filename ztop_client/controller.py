@@ -241,7 +241,7 @@ class Controller:
             return
         key = view.process_of(view.selected)
         try:
-            target = target_of(view.table.frame, key)
+            target = target_of(view.table.frame, key, view.elsewhere)
         except Refused as refusal:
             self._say(str(refusal))
             return

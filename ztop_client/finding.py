@@ -50,7 +50,7 @@ def run(options: Options) -> int:
     question = parse_question(options.find_text)
     collect_seldom()
     try:
-        with closing(open_past(options.replay_path, options.socket_path)) as past:
+        with closing(open_past(options.replay_path, options.socket_path, options.ssh_host)) as past:
             from_ns, to_ns = (
                 asked_ns(past, options.from_text, 0),
                 asked_ns(past, options.to_text, _END_OF_TIME_NS),

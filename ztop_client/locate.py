@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ztop_client.channel import Channel, DaemonUnreachable
 from ztop_client.daemon import Daemon, SocketDaemon
+from ztop_protocol.codec import Wire
 from ztop_protocol.connection import RemoteError
 
 SYSTEM_SOCKET = "/run/ztopd/ztopd.sock"
+_FORWARDED = "may be of another machine or pid namespace: the daemon has another process than ztop at its end"
 
 
 def asked_for(path: str | None, environment: Mapping[str, str]) -> str | None:
@@ -28,15 +30,17 @@ class Located:
 
     daemon: Daemon
     tick_ns: int
+    elsewhere: str | None = None
+    """Whose processes its are, where it cannot be known that they are this machine's: as in "is of build7"."""
 
 
-def locate(path: str | None, interval_seconds: float) -> Located:
+def locate(path: str | None, interval_seconds: float, ssh_host: str | None = None) -> Located:
     """The daemon to talk to: the one asked for, else the first in the usual places, else a private one.
 
-    The private one is not started yet; it will sample every ``interval_seconds``. Raises :exc:`DaemonUnreachable`
-    for one that was asked for and cannot be reached.
+    The private one is not started yet; it will sample every ``interval_seconds``. ``ssh_host``: see :func:`running`.
+    Raises :exc:`DaemonUnreachable` for one that was asked for and cannot be reached.
     """
-    found = running(path)
+    found = running(path, ssh_host)
     if found is not None:
         return found
     # imported where it is needed: starting a process takes modules that talking to one does not
@@ -45,11 +49,19 @@ def locate(path: str | None, interval_seconds: float) -> Located:
     return Located(PrivateDaemon(interval_seconds), round(interval_seconds * 1e9))
 
 
-def running(path: str | None) -> Located | None:
+def running(path: str | None, ssh_host: str | None = None) -> Located | None:
     """The daemon asked for, else the first in the usual places; None where none is there.
 
+    With ``ssh_host`` that machine's: at ``path`` there, else its system's; ssh may ask on the terminal.
     Raises :exc:`DaemonUnreachable` for one that was asked for and cannot be reached.
     """
+    if ssh_host is not None:
+        # imported where it is needed: most starts are about this machine
+        from ztop_client.sources.ssh import SshDaemon
+
+        # never this machine's, whatever it says of itself
+        elsewhere = f"is of {ssh_host}, which is seen over ssh"
+        return replace(_greet(SshDaemon(ssh_host, path or SYSTEM_SOCKET)), elsewhere=elsewhere)
     named = asked_for(path, os.environ)
     if named is not None:
         return _greet(SocketDaemon(named))
@@ -61,17 +73,29 @@ def running(path: str | None) -> Located | None:
     return None
 
 
-def _greet(daemon: SocketDaemon) -> Located:
+def _greet(daemon: Daemon) -> Located:
+    """Asks it who it is. Closes it where that is not known."""
+    try:
+        answer = _hello(daemon)
+        tick_ns = answer.get("interval_ns") if isinstance(answer, dict) else None
+        if type(tick_ns) is not int or tick_ns <= 0:
+            raise DaemonUnreachable(f"{daemon.title} does not say how often it samples")
+    except BaseException:
+        daemon.close()
+        raise
+    assert isinstance(answer, dict)
+    peer = answer.get("pid")
+    is_forwarded = type(peer) is int and peer != os.getpid()
+    return Located(daemon, tick_ns, _FORWARDED if is_forwarded else None)
+
+
+def _hello(daemon: Daemon) -> Wire:
     channel = Channel(daemon.connect())
     try:
-        answer = channel.call("hello")
+        return channel.call("hello")
     except RemoteError as error:
-        raise DaemonUnreachable(f"the daemon at {daemon.path} does not say hello: {error.sentence}") from error
+        raise DaemonUnreachable(f"{daemon.title} does not say hello: {error.sentence}") from error
     except DaemonUnreachable as error:
-        raise DaemonUnreachable(f"{daemon.path}: {error}") from error
+        raise DaemonUnreachable(f"{daemon.title}: {error}") from error
     finally:
         channel.close()
-    tick_ns = answer.get("interval_ns") if isinstance(answer, dict) else None
-    if type(tick_ns) is not int or tick_ns <= 0:
-        raise DaemonUnreachable(f"the daemon at {daemon.path} does not say how often it samples")
-    return Located(daemon, tick_ns)

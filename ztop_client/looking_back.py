@@ -33,19 +33,19 @@ def run(options: Options) -> int:
 
 
 def _open(options: Options, view: View) -> Opened:
-    past = open_past(options.replay_path, options.socket_path)
+    past = open_past(options.replay_path, options.socket_path, options.ssh_host)
     with ExitStack() as opened:
         opened.callback(past.close)
         at_ns = None if options.at_text is None else _moment(past, options).pair.current.time_ns
         if not isinstance(past, RecordedPast):
-            return replace(open_live(options, view), at_ns=at_ns)
+            return replace(open_live(options, view, past.hand_over()), at_ns=at_ns)
         source = ReplaySource(past, asked_ns(past, options.from_text, at_ns or 0))
         opened.pop_all()
         return Opened(source, notice=note(past), at_ns=at_ns)
 
 
 def _print(options: Options) -> int:
-    with closing(open_past(options.replay_path, options.socket_path)) as past:
+    with closing(open_past(options.replay_path, options.socket_path, options.ssh_host)) as past:
         if options.at_text is not None:
             moment = _moment(past, options)
             for sentence in (note(past), _age(moment)):

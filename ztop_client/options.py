@@ -13,6 +13,9 @@ class Options:
     """The options of ``ztop`` and ``ztop-g``. None and empty: not asked for."""
 
     socket_path: str | None = None
+    """On ``ssh_host``, where there is one."""
+    ssh_host: str | None = None
+    """The machine whose daemon is asked for, as ssh knows it."""
     interval_seconds: float | None = None
     order: Order | None = None
     filter_text: str | None = None

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from ztop_client.channel import Channel, DaemonUnreachable
-from ztop_client.daemon import Daemon, SocketDaemon
+from ztop_client.daemon import Daemon
 from ztop_client.formats import bytes_text
 from ztop_client.incident import redacted
 from ztop_client.moments import parse_moment
@@ -248,7 +248,10 @@ def recording(path: str, options: Options, opened: Opened) -> Iterator[tuple[Rec
 
 def _remembered(daemon: Daemon, from_ns: int, first: Frame) -> Iterator[Frame]:
     """What the daemon remembers of the time from ``from_ns`` to its frame ``first``."""
-    if not isinstance(daemon, SocketDaemon):
+    # imported where it is needed: most recordings are of a daemon that runs
+    from ztop_client.sources.private import PrivateDaemon
+
+    if isinstance(daemon, PrivateDaemon):
         raise RecordingError("a private ztopd remembers nothing of the time before it was started")
     try:
         past = RememberedPast(Channel(daemon.connect()), daemon.title)

@@ -64,6 +64,8 @@ class View:
     page: int = 1
     """Rows of the last :meth:`window`."""
     program: Program = ZTOP
+    elsewhere: str | None = None
+    """Whose processes these are, where it cannot be known that they are this machine's."""
     _columns: tuple[Column, ...] = field(default=(), init=False)
 
     @property

@@ -32,7 +32,7 @@ def run(options: Options) -> int:
             say(f"--sections: there is no section {name!r}, but {', '.join(EXPORTED_SECTIONS)}")
             return 2
     try:
-        with closing(open_past(options.replay_path, options.socket_path)) as past:
+        with closing(open_past(options.replay_path, options.socket_path, options.ssh_host)) as past:
             from_ns, to_ns = asked_ns(past, options.from_text, 0), asked_ns(past, options.to_text, _END_OF_TIME_NS)
             wanted = pairs(past, from_ns, to_ns, needed_sections(sections))
             export(wanted, path, sections, _within(past.span(), from_ns, to_ns))

@@ -1,10 +1,10 @@
-"""Opening the source that a person asked for."""
+"""From a daemon that was located to the source of its frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ztop_client.daemon import Daemon
-from ztop_client.locate import locate
+from ztop_client.locate import Located
 from ztop_client.sources.live import LiveSource
 
 
@@ -16,6 +16,8 @@ class Opened:
     daemon: Daemon
     tick_ns: int
     ticks: int
+    elsewhere: str | None = None
+    """See :class:`Located`."""
 
     @property
     def interval_seconds(self) -> float:
@@ -23,22 +25,14 @@ class Opened:
         return self.ticks * self.tick_ns / 1e9
 
 
-def open_source(
-    socket_path: str | None,
-    interval_seconds: float,
-    sections: Sequence[str] | None = None,
-    tick_seconds: float | None = None,
-    *,
-    between: bool = False,
+def follow(
+    located: Located, interval_seconds: float, sections: Sequence[str] | None = None, *, between: bool = False
 ) -> Opened:
-    """The source of the daemon to talk to, a frame about every ``interval_seconds``.
+    """The source of that daemon, which it takes over, a frame about every ``interval_seconds``.
 
-    A private daemon measures every ``tick_seconds``, or that often. ``between``: see :class:`LiveSource`.
-
-    Raises :exc:`ztop_client.channel.DaemonUnreachable` for a daemon that was asked for and cannot be reached.
+    ``between``: see :class:`LiveSource`.
     """
-    located = locate(socket_path, tick_seconds or interval_seconds)
     ticks = max(1, round(interval_seconds * 1e9 / located.tick_ns))
     source = LiveSource(located.daemon, ticks, sections, between=between)
     source.maintain()
-    return Opened(source, located.daemon, located.tick_ns, ticks)
+    return Opened(source, located.daemon, located.tick_ns, ticks, located.elsewhere)

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any, Protocol, TypeVar
 
 from ztop_client.channel import Channel, DaemonUnreachable
-from ztop_client.locate import running
+from ztop_client.locate import Located, running
 from ztop_client.moments import moment_text, parse_moment
 from ztop_client.sources.source import Pair
 from ztop_protocol.codec import FrameDecoder, Malformed, Wire
@@ -155,13 +155,14 @@ class RecordedPast:
 
 
 class RememberedPast:
-    """What a daemon remembers, as a :class:`Past`, over a channel that it takes over.
+    """What a daemon remembers, as a :class:`Past`, over a channel that it takes over, as it does ``located``.
 
     Every method raises :exc:`DaemonUnreachable`, and :exc:`RemoteError` for an answer that is an error.
     """
 
-    def __init__(self, channel: Channel, title: str) -> None:
+    def __init__(self, channel: Channel, title: str, located: Located | None = None) -> None:
         self._channel = channel
+        self._located = located
         self.title = title
 
     def span(self) -> tuple[int, int] | None:
@@ -200,9 +201,16 @@ class RememberedPast:
             if cursor == before:
                 raise _wrong_answer(Malformed("segments: the cursor stands still"))
 
+    def hand_over(self) -> Located | None:
+        """The daemon, which is not ended then when this is closed."""
+        located, self._located = self._located, None
+        return located
+
     def close(self) -> None:
-        """Ends the connection."""
+        """Ends the connection, and what was started for it."""
         self._channel.close()
+        if self._located is not None:
+            self._located.daemon.close()
 
     def _call(self, method: str, arguments: dict[str, Wire]) -> dict[Any, Wire]:
         try:
@@ -250,17 +258,24 @@ def _wrong_answer(error: Malformed) -> DaemonUnreachable:
     return DaemonUnreachable(f"what answers does not speak ztopd's protocol: {error}")
 
 
-def open_past(replay_path: str | None, socket_path: str | None) -> RecordedPast | RememberedPast:
+def open_past(
+    replay_path: str | None, socket_path: str | None, ssh_host: str | None = None
+) -> RecordedPast | RememberedPast:
     """The recording, or else the memory of the daemon at ``socket_path``, or of the one that is found.
 
-    Raises :exc:`ztop_protocol.recording_format.RecordingError` and :exc:`DaemonUnreachable`.
+    ``ssh_host``: see :func:`running`. Raises :exc:`ztop_protocol.recording_format.RecordingError` and
+    :exc:`DaemonUnreachable`.
     """
     if replay_path is not None:
         return RecordedPast(replay_path)
-    found = running(socket_path)
+    found = running(socket_path, ssh_host)
     if found is None:
         raise DaemonUnreachable("no ztopd is running that could remember: start one, or name its socket with --socket")
-    return RememberedPast(Channel(found.daemon.connect()), found.daemon.title)
+    try:
+        return RememberedPast(Channel(found.daemon.connect()), found.daemon.title, found)
+    except BaseException:
+        found.daemon.close()
+        raise
 
 
 def asked_ns(past: Past, text: str | None, default_ns: int) -> int:
