@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ztop_protocol.codec import MAX_FRAME_BYTES
 from ztop_protocol.segment import EncodedFrame
-from ztopd.feed import MAX_MESSAGE_BYTES, FeedDecoder, pack_feed
+from ztopd.feed import MAX_MESSAGE_BYTES, Between, FeedDecoder, pack_between, pack_feed
 
 parts = st.dictionaries(st.sampled_from(("host", "cpus", "processes")), st.binary(max_size=10))
 feed_frames = st.builds(
@@ -35,6 +35,15 @@ def test_what_is_packed_is_read_in_any_chunking(sent: list[EncodedFrame], data: 
     cut = data.draw(st.integers(0, len(stream)))
     decoder = FeedDecoder()
     assert decoder.frames(stream[:cut]) + decoder.frames(stream[cut:]) == sent
+
+
+@given(st.lists(st.builds(Between, st.integers(0, 2**63), st.integers(0, 2**63), parts) | feed_frames, max_size=5))
+def test_what_came_after_the_last_frame(sent: list[EncodedFrame | Between]) -> None:
+    stream = b"".join(pack_between(one) if isinstance(one, Between) else pack_feed(one) for one in sent)
+    decoder = FeedDecoder()
+    assert decoder.frames(stream) == [one for one in sent if isinstance(one, EncodedFrame)]
+    assert decoder.take_between() == (sent[-1] if sent and isinstance(sent[-1], Between) else None)
+    assert decoder.take_between() is None
 
 
 def test_a_keyframe_and_the_changes_to_it_may_each_be_as_large_as_a_frame() -> None:

@@ -107,6 +107,8 @@ class FakeClient:
             decoder = self.decoders.setdefault(number, FrameDecoder())
             self.notifications.append(arguments)
             self.kinds.append((number, message.method, arguments["seq"]))
+            if message.method == "between":
+                continue
             if message.method == "frame":
                 self.frames[number] = decoder.frame(arguments)
             else:
