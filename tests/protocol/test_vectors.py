@@ -113,6 +113,20 @@ def test_the_delta_leads_to_the_frame_that_is_written_down() -> None:
     assert frame.cell("processes", "nice", (1, 10_000_000)) is None
 
 
+def test_what_comes_between_is_of_that_frame_and_changes_it_in_nothing() -> None:
+    found = message("notification-between")
+    assert isinstance(found, Notification)
+    _, frame = frames()
+    between = FrameDecoder().frame(found.arguments)
+    assert (between.seq, between.boot_id) == (frame.seq, frame.boot_id)
+    assert frame.boottime_ns < between.sections["gpus"].sampled_boottime_ns <= between.boottime_ns
+    assert between.cell("gpus", "memory_used_bytes", ("GPU-0",)) == 8 << 30
+    assert between.cell("gpu_processes", "vram_bytes", ("GPU-0", 812)) is None
+    asked = message("request-subscribe")
+    assert isinstance(asked, Request)
+    assert asked.arguments["between"] is True
+
+
 def test_the_answer_of_asof_is_that_frame_and_the_one_before() -> None:
     answer = message("response-asof")
     assert isinstance(answer, Response)
@@ -145,3 +159,5 @@ def test_the_columns_are_still_in_the_schema() -> None:
     """A column that was renamed would make the messages mean less, silently."""
     for name, body in described("frame-after-delta")["frame"]["sections"].items():
         assert set(body["columns"]) <= set(SECTIONS[name].names)
+    for name, body in described("notification-between")["message"][2][0]["sections"].items():
+        assert set(body["columns"]) - {"of_a_later_version"} <= set(SECTIONS[name].names)

@@ -8,11 +8,11 @@ import pytest
 from tests.ztop_client.fake_daemon import FakeDaemon, packed_frame
 from tests.ztop_client.gpu.scripted_gpus import GIBIBYTE, gpu, machine, on_gpu
 from tests.ztop_client.test_live_source import connected, until
+from ztop_client.glyphs import ASCII
 from ztop_client.gpu.cards import Cards
 from ztop_client.gpu.device import gpus
 from ztop_client.gpu.program import ZTOP_G
 from ztop_client.gpu.table import gpu_table
-from ztop_client.glyphs import ASCII
 from ztop_client.program import ZTOP
 from ztop_client.sources.beside import SourceBeside
 from ztop_client.sources.live import LiveSource
