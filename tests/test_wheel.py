@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ztop_protocol.version import VERSION
+from ztopd.installing.package import SHARED
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"ztop_protocol": ROOT / "protocol", "ztopd": ROOT, "ztop_client": ROOT}
@@ -43,12 +44,13 @@ def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_holds_only_what_belongs(wheel: Path) -> None:
-    info = f"ztop-{VERSION}.dist-info"
+    info, data = f"ztop-{VERSION}.dist-info", f"ztop-{VERSION}.data"
     assert wheel.name == f"ztop-{VERSION}-py3-none-any.whl"
-    assert {name.partition("/")[0] for name in names(wheel)} == {*PACKAGES, info}
+    assert {name.partition("/")[0] for name in names(wheel)} == {*PACKAGES, info, data}
     assert f"{info}/licenses/LICENSE" in names(wheel)
     assert not [name for name in names(wheel) if "tests/" in name]
-    packaged = [Path(name) for name in names(wheel) if not name.startswith(info)]
+    assert {name for name in names(wheel) if name.startswith(data)} == {f"{data}/data/share/{one}" for one in SHARED}
+    packaged = [Path(name) for name in names(wheel) if not name.startswith((info, data))]
     units = {path for path in packaged if path.parts[:2] == ("ztopd", "systemd")}
     assert {path.suffix for path in units} == {".service", ".socket", ".conf"}
     assert {path.suffix or path.name for path in packaged if path not in units} == {".py", ".typed"}

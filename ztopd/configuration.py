@@ -1,4 +1,7 @@
-"""What a person may set: the file /etc/ztop/ztopd.toml and the options over it."""
+"""What a person may set: the file /etc/ztop/ztopd.toml and the options over it.
+
+What stands below a key here is what ztopd.toml(5) says of it.
+"""
 
 import os
 import stat
@@ -19,6 +22,18 @@ DEFAULT_INTERVAL_SECONDS = 1.0
 STORE_OFF = "off"
 MEBIBYTE = 1 << 20
 
+RANGES: Mapping[str, tuple[float, float]] = {
+    "interval_seconds": (MIN_INTERVAL_SECONDS, MAX_INTERVAL_SECONDS),
+    "age_days": (0.01, 3660),
+    "size_mebibytes": (16, MEBIBYTE),
+    # fewer, and what the store has not completed yet would be in neither
+    "ring_frames": (600, 86_400),
+    "ring_mebibytes": (32, 4096),
+    "interval_ms": (50, 1000),
+    "warn_seconds": (1, 3600),
+}
+"""What may stand at a key with a number: from, to."""
+
 _T = TypeVar("_T")
 _N = TypeVar("_N", int, float)
 
@@ -32,12 +47,18 @@ class HistoryConfiguration:
     """What is remembered: the table ``history``."""
 
     store: str | None = None
-    """The directory to keep it in, or ``off``; None: the usual place."""
+    """The directory to keep it in, as an absolute path, or ``off``; without it the usual place."""
     age_days: float = 7.0
+    """How long the store keeps what it has."""
     size_mebibytes: int = 512
+    """How large the store becomes at most; the oldest goes first."""
     ring_frames: int = 1800
+    """How many frames memory keeps."""
     ring_mebibytes: int = 64
+    """How much memory they take at most."""
     command_lines: CommandLines = CommandLines.FULL
+    """What is remembered of command lines, in which secrets may stand: ``full``, all; ``name``, the program without its
+    arguments; ``off``, nothing. Live frames have them whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +70,7 @@ class GpuConfiguration:
     warn_seconds: float = 60.0
     """A warning begins so long before a GPU's memory is full."""
     warn_command: tuple[str, ...] = ()
-    """What a warning starts: an absolute path and arguments."""
+    """What a warning starts: an absolute path and arguments. Only a file that root alone can write may name one."""
 
 
 USUAL_GPU = GpuConfiguration()
@@ -60,12 +81,15 @@ class Configuration:
     """The daemon's settings."""
 
     socket: str | None = None
-    """Where to listen; None: the default place."""
+    """Where to listen; without it the usual place."""
     interval_seconds: float = DEFAULT_INTERVAL_SECONDS
+    """Between two frames."""
     group: str | None = None
     """Members of this group see every process's I/O, executable and counters, as root does."""
     history: HistoryConfiguration = HistoryConfiguration()
     counters: Counting = Counting.HARDWARE
+    """Counters of processes: ``hardware``, those of the CPU; ``software``, events of the kernel in their place, for
+    tests; ``off``, none."""
     gpu: GpuConfiguration = USUAL_GPU
     roots: Roots = field(default_factory=Roots)
     """Set by the options --proc and --sys; the file has no such keys."""
@@ -135,11 +159,10 @@ def _history(table: Mapping[str, Any]) -> HistoryConfiguration:
         raise ConfigurationError(f"command_lines: {', '.join(CommandLines)} may stand there, not {lines!a}")
     return HistoryConfiguration(
         store,
-        _number(table, "age_days", usual.age_days, (int, float), 0.01, 3660),
-        _number(table, "size_mebibytes", usual.size_mebibytes, (int,), 16, MEBIBYTE),
-        # fewer, and what the store has not completed yet would be in neither
-        _number(table, "ring_frames", usual.ring_frames, (int,), 600, 86_400),
-        _number(table, "ring_mebibytes", usual.ring_mebibytes, (int,), 32, 4096),
+        _number(table, "age_days", usual.age_days, (int, float)),
+        _number(table, "size_mebibytes", usual.size_mebibytes, (int,)),
+        _number(table, "ring_frames", usual.ring_frames, (int,)),
+        _number(table, "ring_mebibytes", usual.ring_mebibytes, (int,)),
         CommandLines(lines),
     )
 
@@ -154,16 +177,17 @@ def _gpu(table: Mapping[str, Any], is_roots: bool) -> GpuConfiguration:
     if words and not is_roots:
         raise ConfigurationError("warn_command: only a file of root's that nobody else can write may name a command")
     return GpuConfiguration(
-        _number(table, "interval_ms", usual.interval_ms, (int,), 50, 1000),
-        _number(table, "warn_seconds", usual.warn_seconds, (int, float), 1, 3600),
+        _number(table, "interval_ms", usual.interval_ms, (int,)),
+        _number(table, "warn_seconds", usual.warn_seconds, (int, float)),
         tuple(words),
     )
 
 
-def _number(table: Mapping[str, Any], key: str, usual: _N, types: tuple[type[_N], ...], least: float, most: int) -> _N:
+def _number(table: Mapping[str, Any], key: str, usual: _N, types: tuple[type[_N], ...]) -> _N:
     value = _value(table, key, types, "a number" if float in types else "a whole number")
     if value is None:
         return usual
+    least, most = RANGES[key]
     if not least <= value <= most:
         raise ConfigurationError(f"{key}: {least:g} to {most} may stand there, not {value:g}")
     return value

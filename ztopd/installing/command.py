@@ -18,6 +18,8 @@ from ztopd.store_path import SYSTEM_DIRECTORY
 
 USUAL_PREFIX = "/opt/ztop"
 UNITS = Path("/etc/systemd/system")
+SHARE = Path("/usr/local/share")
+"""Where man and the shells look for what an administrator installed."""
 SYSUSERS = Path("/etc/sysusers.d/ztop.conf")
 STATE = Path(SYSTEM_DIRECTORY)
 RUNTIME = Path(SYSTEM_SOCKET).parent
@@ -34,18 +36,25 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
+def parser(command: str) -> argparse.ArgumentParser:
+    """That of ``install`` or of ``uninstall``."""
+    made = _Parser(f"ztopd {command}", allow_abbrev=False)
+    made.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    if command == "install":
+        made.description = "Makes ztopd a service of this machine: units, user, manual and completions. Starts nothing."
+        made.add_argument("--prefix", metavar="DIR", type=_absolute, help=f"put ztop there first, {USUAL_PREFIX} say")
+    else:
+        made.description = "Ends the service and removes what ztopd install made."
+        made.add_argument("--purge", action="store_true", help=f"also {STATE}, the past, and the user {USER}")
+    return made
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs ``install`` or ``uninstall``, the first word; returns the exit status."""
-    parser = _Parser(f"ztopd {argv[0]}", allow_abbrev=False)
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
-    if argv[0] == "install":
-        parser.description = "Makes ztopd a service of this machine: its units and its user. Starts nothing."
-        parser.add_argument("--prefix", metavar="DIR", type=_absolute, help=f"put ztop there first, {USUAL_PREFIX} say")
-    else:
-        parser.description = "Ends the service and removes what ztopd install made."
-        parser.add_argument("--purge", action="store_true", help=f"also {STATE}, the past, and the user {USER}")
-    options = parser.parse_args(argv[1:])
+    options = parser(argv[0]).parse_args(argv[1:])
     try:
+        if Path(sys.prefix) == package.DEBIAN:
+            raise InstallRefused("this is the Debian package, which brings its own units: systemctl enable --now ztopd")
         if os.geteuid() != 0 and not options.dry_run:
             raise InstallRefused(f"only root may: sudo ztopd {argv[0]}")
         if argv[0] == "install":
@@ -83,6 +92,11 @@ def files(program: str) -> dict[Path, str]:
     }
 
 
+def links(shared: Path) -> dict[Path, Path]:
+    """Where the manual and completions in that folder are looked for, unless it is there already."""
+    return {} if shared in (SHARE, Path("/usr/share")) else {SHARE / name: shared / name for name in package.SHARED}
+
+
 def _here() -> str:
     """The ztopd that runs now, if a service may run it. Raises :exc:`InstallRefused`."""
     program = f"{sys.prefix}/bin/ztopd"
@@ -91,6 +105,7 @@ def _here() -> str:
         sys.executable,
         os.__file__,
         *(str(package.folder_of(name)) for name in ("ztopd", "ztop_protocol")),
+        str(package.shared_folder()),
     ]
     reason = next((found for path in runs if (found := objection(path))), None)
     if reason is None and not os.access(program, os.X_OK):
@@ -105,8 +120,9 @@ def _install(prefix: Path | None, *, is_dry: bool) -> None:
         package.check(prefix)
     program = f"{prefix}/bin/ztopd" if prefix is not None else _here()
     written = files(program)
-    for path in written:
-        if path.exists() and not _is_ours(path):
+    linked = links(prefix / "share" if prefix is not None else package.shared_folder())
+    for path in (*written, *linked):
+        if os.path.lexists(path) and not _is_ours(path):
             raise InstallRefused(f"{path} is there already, and was not written by ztopd install")
     if not is_dry and not os.path.isdir("/run/systemd/system"):
         raise InstallRefused("systemd does not run here")
@@ -120,6 +136,12 @@ def _install(prefix: Path | None, *, is_dry: bool) -> None:
         if not is_dry:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
+    for path, goal in linked.items():
+        _say(is_dry, f"link {path} to {goal}")
+        if not is_dry:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            path.symlink_to(goal)
     _run(is_dry, "systemd-sysusers", str(SYSUSERS))
     _run(is_dry, "systemctl", "daemon-reload")
     _run(is_dry, "systemctl", "try-restart", "ztopd.service")
@@ -134,8 +156,8 @@ def _uninstall(*, is_dry: bool, is_purge: bool) -> None:
     prefix = _prefix_of(service)
     if service.exists() and _is_ours(service):
         _run(is_dry, "systemctl", "disable", "--now", "ztopd.service", "ztopd.socket")
-    for path in (service, UNITS / "ztopd.socket", SYSUSERS):
-        if path.exists() and _is_ours(path):
+    for path in (service, UNITS / "ztopd.socket", SYSUSERS, *(SHARE / name for name in package.SHARED)):
+        if os.path.lexists(path) and _is_ours(path):
             _say(is_dry, f"remove {path}")
             if not is_dry:
                 path.unlink()
@@ -174,7 +196,11 @@ def _has_user() -> bool:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.read_text(errors="replace").startswith(_FIRST_LINE)
+    if path.is_symlink():
+        # whoever links packages to one place, as stow does, writes relative links
+        goal = os.readlink(path)
+        return path.is_relative_to(SHARE) and os.path.isabs(goal) and goal.endswith(f"/share/{path.relative_to(SHARE)}")
+    return path.is_file() and path.read_text(errors="replace").startswith(_FIRST_LINE)
 
 
 def _run(is_dry: bool, *command: str) -> None:

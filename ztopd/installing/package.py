@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -14,6 +15,15 @@ from ztopd.installing.trust import objection
 
 OURS = ("ztopd", "ztop_client", "ztop_protocol")
 PROGRAMS = {"ztopd": "ztopd.cli", "ztop": "ztop_client.cli", "ztop-g": "ztop_client.gpu.cli"}
+SHARED = (
+    *("man/man1/ztop.1", "man/man1/ztop-g.1", "man/man5/ztopd.toml.5", "man/man8/ztopd.8"),
+    *(f"bash-completion/completions/{name}" for name in PROGRAMS),
+    *(f"zsh/site-functions/_{name}" for name in PROGRAMS),
+    *(f"fish/vendor_completions.d/{name}.fish" for name in PROGRAMS),
+)
+"""The manual and completions, below the folder ``share`` of a prefix."""
+DEBIAN = Path("/usr/lib/ztop")
+"""The prefix of the Debian package."""
 MARK = ".made-by-ztopd-install"
 """A file in a prefix that says that all of it may be removed."""
 _EVERYTHING = ("ztopd.sampler.run", "ztopd.server.process", "ztop_client.monitor", "ztop_client.batch")
@@ -38,6 +48,12 @@ def units_folder() -> Path:
     package = folder_of("ztopd")
     inside = package / "systemd"
     return inside if inside.is_dir() else package.parent / "systemd"
+
+
+def shared_folder() -> Path:
+    """Where the manual and completions are: in a checkout, or where pip put them."""
+    checkout = folder_of("ztopd").parent / "share"
+    return checkout if (checkout / SHARED[0]).exists() else Path(sysconfig.get_path("data")) / "share"
 
 
 def interpreter() -> str:
@@ -87,7 +103,9 @@ def dependencies() -> list[Distribution]:
 def make(prefix: Path) -> None:
     """Makes the environment anew. Raises :exc:`InstallRefused` for a folder that is there and not ours."""
     python = check(prefix)
-    needed = dependencies()
+    needed, shared = dependencies(), shared_folder()
+    if not (shared / SHARED[0]).exists():
+        raise InstallRefused(f"the manual is not in {shared}, to be copied")
     subprocess.run([python, "-m", "venv", "--without-pip", "--clear", str(prefix)], check=True)
     (prefix / MARK).touch()
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -96,6 +114,10 @@ def make(prefix: Path) -> None:
     for name in OURS:
         shutil.copytree(folder_of(name), packages / name, ignore=without_caches, dirs_exist_ok=True)
     shutil.copytree(units_folder(), packages / "ztopd" / "systemd", dirs_exist_ok=True)
+    for name in SHARED:
+        goal = prefix / "share" / name
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(shared / name, goal)
     for one in needed:
         for file in one.files or ():
             # its programs lie outside of the packages: nobody needs them

@@ -19,6 +19,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     units = tmp_path / "units"
     units.mkdir()
     monkeypatch.setattr(command, "UNITS", units)
+    monkeypatch.setattr(command, "SHARE", tmp_path / "share")
     monkeypatch.setattr(command, "SYSUSERS", tmp_path / "sysusers.conf")
     monkeypatch.setattr(command, "STATE", tmp_path / "state")
     monkeypatch.setattr(command, "RUNTIME", tmp_path / "run")
@@ -34,6 +35,8 @@ def test_a_dry_run_says_all_and_does_nothing(places: Path, capsys: pytest.Captur
         f"would copy ztop and what it needs to {places}/opt\n",
         f"would write {places}/units/ztopd.service\n",
         f"would write {places}/units/ztopd.socket\n",
+        f"would link {places}/share/man/man8/ztopd.8 to {places}/opt/share/man/man8/ztopd.8\n",
+        f"would link {places}/share/zsh/site-functions/_ztop-g to {places}/opt/share/zsh/site-functions/_ztop-g\n",
         f"would systemd-sysusers {places}/sysusers.conf\n",
         "systemctl enable --now ztopd.service\n",
     ):
@@ -82,6 +85,48 @@ def test_only_what_was_made_here_is_removed(places: Path, capsys: pytest.Capture
     out = capsys.readouterr().out
     assert f"would remove {prefix}\n" in out
     assert f"would remove {state}\n" in out
+
+
+def test_links_of_ours_alone_are_removed(places: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path, goal in command.links(places / "opt/share").items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(goal)
+    assert len(list((places / "share").rglob("*ztop*"))) == len(package.SHARED)
+    man, ours = places / "share/man/man1/ztop.1", places / "share/man/man1/ztop-g.1"
+    man.unlink()
+    man.write_text("somebody else's")
+    assert main(["uninstall", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert f"would remove {ours}\n" in out
+    assert f"would remove {man}\n" not in out
+    assert main(["install", "--dry-run", "--prefix", f"{places}/opt"]) == 1
+    assert f"{man} is there already" in capsys.readouterr().err
+    man.unlink()
+    man.symlink_to("../../../stow/ztop/share/man/man1/ztop.1")
+    assert main(["install", "--dry-run", "--prefix", f"{places}/opt"]) == 1
+    man.unlink()
+    assert main(["install", "--dry-run", "--prefix", f"{places}/opt"]) == 0
+
+
+def test_where_they_are_looked_for_nothing_is_linked(places: Path) -> None:
+    assert command.links(places / "share") == {}
+    assert command.links(Path("/usr/share")) == {}
+
+
+def test_the_debian_package_installs_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.prefix", str(package.DEBIAN))
+    for word in ("install", "uninstall"):
+        assert main([word, "--dry-run"]) == 1
+        assert "the Debian package" in capsys.readouterr().err
+
+
+def test_what_is_shared_is_what_is_there() -> None:
+    share = ROOT / "share"
+    assert package.shared_folder() == share
+    there = {path.relative_to(share).as_posix() for path in share.rglob("*") if path.is_file()}
+    assert there == set(package.SHARED)
 
 
 def test_a_folder_that_is_not_ours_is_no_prefix(places: Path) -> None:
