@@ -109,7 +109,7 @@ def check_here(target: Target) -> None:
     Raises :exc:`Refused`.
     """
     if target.elsewhere is not None:
-        raise Refused(f"{target} {target.elsewhere}. From here it can be watched, and nothing more.")
+        raise Refused(f"{target} {target.elsewhere}: from here it can be watched, and nothing more.")
 
 
 def _check_machine(target: Target, proc: Path) -> None:

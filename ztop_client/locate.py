@@ -10,7 +10,7 @@ from ztop_protocol.codec import Wire
 from ztop_protocol.connection import RemoteError
 
 SYSTEM_SOCKET = "/run/ztopd/ztopd.sock"
-_FORWARDED = "may be of another machine or pid namespace: the daemon has another process than ztop at its end"
+_FORWARDED = "may be of another machine or pid namespace, since the daemon has another process than ztop at its end"
 
 
 def asked_for(path: str | None, environment: Mapping[str, str]) -> str | None:

@@ -97,6 +97,10 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Writes what has been taken, and no more; to be called while the daemon can still be asked what was before."""
         self._waiting.put(None)
         self._thread.join()
 
@@ -243,7 +247,10 @@ def recording(path: str, options: Options, opened: Opened) -> Iterator[tuple[Rec
     with Recorder(path, opened.tick_ns, duration_ns=duration_ns, before=before, redact=options.redact) as recorder:
         opened.source.hand_frames_to(recorder.take)
         with closing(SourceBeside(opened.source)) as source:
-            yield recorder, source
+            try:
+                yield recorder, source
+            finally:
+                recorder.end()
 
 
 def _remembered(daemon: Daemon, from_ns: int, first: Frame) -> Iterator[Frame]:

@@ -1,5 +1,6 @@
 """Signals to real processes, and every reason not to send one."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 
 from tests.ztop_client.fake_source import frame, here, process, real_row
 from ztop_client.actions import Refused, Target, held, send_signal, signals, target
+from ztop_client.inspection import Part, inspect, request
+from ztop_client.scheduling import IO_PRIORITIES, affinity, change_nice, set_affinity, set_io_priority
 from ztop_protocol.frame import Frame
 
 
@@ -58,6 +61,28 @@ def test_another_boot_or_machine_is_refused(child: subprocess.Popen[bytes]) -> N
     with pytest.raises(Refused, match="another machine"):
         send_signal(replace(target_of(child.pid), boot_id="0" * 8), signal.SIGKILL)
     assert child.poll() is None
+
+
+def test_what_may_be_elsewhere_is_refused_though_all_else_is_right(child: subprocess.Popen[bytes]) -> None:
+    wanted = replace(target_of(child.pid), elsewhere="is of build7, which is seen over ssh")
+    sentence = "is of build7, which is seen over ssh: from here it can be watched, and nothing more"
+    for do in (
+        lambda: send_signal(wanted, signal.SIGKILL),
+        lambda: change_nice(wanted, 1),
+        lambda: set_io_priority(wanted, IO_PRIORITIES[1]),
+        lambda: set_affinity(wanted, affinity(target_of(child.pid))),
+    ):
+        with pytest.raises(Refused, match=sentence):
+            do()
+    for part in Part:
+        (block,) = inspect(wanted, part)
+        assert block.entries == ()
+        assert sentence in str(block.reason)
+    # as the child that reads it is told
+    assert json.loads(request(wanted, Part.FILES))["target"]["elsewhere"] == wanted.elsewhere
+    time.sleep(0.05)
+    assert child.poll() is None
+    assert os.getpriority(os.PRIO_PROCESS, child.pid) == os.getpriority(os.PRIO_PROCESS, 0)
 
 
 @pytest.mark.parametrize("namespace", [None, 1])

@@ -63,6 +63,10 @@ def test_everything() -> None:
     assert parse(["--sort", "comm", "-u", "4242"]) == Options(order=Order("comm", False), uid=4242)
 
 
+PATH_THERE = "with --ssh a path of that machine, from / on, without : \\ % $"
+USERS_THERE = "users are known to that machine, as in --filter 'user == root'"
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -80,6 +84,15 @@ def test_everything() -> None:
         (["-u", "no such user"], "argument -u/--user: there is no user 'no such user'"),
         (["-u", "\udcff\0"], "argument -u/--user: there is no user '\\udcff\\x00'"),
         (["--socket", ""], "argument --socket: a path was expected"),
+        (["--ssh=-oProxyCommand=id"], "argument --ssh: [USER@]HOST was expected, not '-oProxyCommand=id'"),
+        (["--ssh", "-oProxyCommand=id"], "argument --ssh: expected one argument"),
+        (["--ssh", "a@-oProxyCommand=id"], "argument --ssh: [USER@]HOST was expected, not 'a@-oProxyCommand=id'"),
+        (["--ssh", "a b"], "argument --ssh: [USER@]HOST was expected, not 'a b'"),
+        (["--ssh", ""], "argument --ssh: [USER@]HOST was expected, not ''"),
+        (["--ssh", "a", "--socket", "b"], f"argument --socket: {PATH_THERE}"),
+        (["--ssh", "a", "--socket", "/b:c"], f"argument --socket: {PATH_THERE}"),
+        (["--ssh", "a", "--replay", "b"], "--ssh and --replay exclude each other: a recording is what it is"),
+        (["--ssh", "a", "-u", "0"], f"-u and --ssh exclude each other: {USERS_THERE}"),
         (["--json"], "--json is for batch mode: -b is missing"),
         (["-n", "3"], "-n is for batch mode: -b is missing"),
         (["--columns", "pid"], "--columns is for batch mode: -b is missing"),

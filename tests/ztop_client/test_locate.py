@@ -81,6 +81,14 @@ def test_what_says_hello_otherwise_is_no_daemon(daemon: FakeDaemon, tmp_path: Pa
         locate(str(tmp_path / "socket"), 1.0)
 
 
+@pytest.mark.parametrize(("pid", "is_here"), [(None, True), (os.getpid(), True), (os.getpid() + 1, False), (0, False)])
+def test_who_is_at_the_daemons_end(daemon: FakeDaemon, tmp_path: Path, pid: int | None, is_here: bool) -> None:
+    """A socket that ssh or socat forwards; an older daemon does not say it, and then the boot id alone is asked."""
+    daemon.answers["hello"] = lambda _: {"interval_ns": 1, **({} if pid is None else {"pid": pid})}
+    elsewhere = locate(str(tmp_path / "socket"), 1.0).elsewhere
+    assert (elsewhere is None) == is_here
+
+
 _LISTEN = """
 import os, socket, sys
 os.setgroups([]); os.setgid(65534); os.setuid(65534)

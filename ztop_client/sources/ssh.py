@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 
 from ztop_client.channel import ANSWER_SECONDS, Channel, DaemonUnreachable, NoAnswer
 from ztop_client.sources import ends_with_parent
@@ -59,45 +60,51 @@ class SshDaemon:
         self._host = host
         self._path = path
         self._forward: _Forward | None = None
-        self._lost = ""
+        self._lost: str | None = None
         """Why there is no connection, while ssh is under way again."""
+        self._is_closed = False
+        self._lock = threading.Lock()
+        """A recording asks what was before in a thread of its own."""
 
     def connect(self) -> socket.socket:
         """A connection on which the daemon has answered. Raises :exc:`DaemonUnreachable`."""
-        if self._forward is None:
-            return self._first_connection()
-        if self._forward.has_ended():
-            self._lost = self._said(self._forward)
-            self._forward.close()
-            self._forward = _Forward(self._host, self._path, asks=False)
-        connection = self._forward.connect()
-        if connection is None:
-            raise DaemonUnreachable(self._lost)
-        return self._answered(self._forward, connection, ANSWER_SECONDS)
+        with self._lock:
+            if self._is_closed:
+                raise DaemonUnreachable(f"{self.title} was left")
+            return self._connection()
 
     def last_words(self) -> str | None:
         """What ssh said when it ended."""
-        forward = self._forward
-        if forward is None or not forward.has_ended(_DYING_SECONDS if forward.is_up else 0):
-            return None
-        return self._said(forward)
+        with self._lock:
+            forward = self._forward
+            if forward is None or not forward.has_ended(_DYING_SECONDS if forward.is_up else 0):
+                return None
+            return self._said(forward)
 
     def close(self) -> None:
         """Ends ssh."""
-        if self._forward is not None:
-            self._forward.close()
-            self._forward = None
+        with self._lock:
+            self._is_closed = True
+            if self._forward is not None:
+                self._forward.close()
+                self._forward = None
 
-    def _first_connection(self) -> socket.socket:
-        forward = self._forward = _Forward(self._host, self._path, asks=True)
-        try:
-            while (connection := forward.connect()) is None:
-                if forward.has_ended(_LOOK_SECONDS):
-                    raise DaemonUnreachable(self._said(forward))
-            return self._answered(forward, connection, _FIRST_ANSWER_SECONDS)
-        except BaseException:
-            self.close()
-            raise
+    def _connection(self) -> socket.socket:
+        if self._forward is None:
+            self._forward = _Forward(self._host, self._path, asks=True)
+            while (connection := self._forward.connect()) is None:
+                if self._forward.has_ended(_LOOK_SECONDS):
+                    raise DaemonUnreachable(self._said(self._forward))
+            return self._answered(self._forward, connection, _FIRST_ANSWER_SECONDS)
+        if self._forward.has_ended():
+            self._lost = self._said(self._forward)
+            again = _Forward(self._host, self._path, asks=False)
+            self._forward.close()
+            self._forward = again
+        connection = self._forward.connect()
+        if connection is None:
+            raise DaemonUnreachable(self._lost or f"ssh to {self._host} is about to end")
+        return self._answered(self._forward, connection, ANSWER_SECONDS)
 
     def _answered(self, forward: "_Forward", connection: socket.socket, seconds: float) -> socket.socket:
         """The connection once the other end is there: ssh accepts it before it has asked for that."""
