@@ -1,5 +1,6 @@
 """A machine whose PID 1 is a real systemd: a container that is thrown away, over this machine's own files."""
 
+import itertools
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ SOURCE, PYTHON, PACKAGES = "/opt/ztop-source", "/opt/ztop-python", "/opt/ztop-pa
 CANNOT = 77
 """The exit status of boot.sh where a mount is not allowed."""
 _SECONDS = 40.0
+_NUMBERS = itertools.count()
 
 
 class CannotBoot(Exception):
@@ -44,7 +46,7 @@ class Machine:
         if _is_elsewhere() and os.stat(sys.base_prefix).st_uid != 0:
             raise CannotBoot(f"{sys.base_prefix} is not root's: ztopd install refuses such a Python")
         self._folder = tempfile.mkdtemp(prefix="ztop-systemd-")
-        self._name = f"ztop-test-{os.getpid()}"
+        self._name = f"ztop-test-{os.getpid()}-{next(_NUMBERS)}"
         self._log = Path(f"{self._folder}.log")
         self._leader = 0
         self.before: set[str] = set()
