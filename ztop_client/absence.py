@@ -28,6 +28,25 @@ def counters_problem(frame: Frame) -> str | None:
     return f"Counters{' N/A' if is_absent else ''}: {reason}{'' if fix is None else f'. Fix: {fix}'}"
 
 
+_WHAT: Mapping[str, tuple[str, str]] = {"process_counters": ("counters", "counters"), "gpus": ("GPU", "gpus")}
+"""A section that many machines have nothing in -> what is in it, and the source that says why not."""
+
+
+def asked_for(sections: Collection[str]) -> frozenset[str]:
+    """Those of these sections that many machines have nothing in."""
+    return frozenset(_WHAT.keys() & sections)
+
+
+def lack(frame: Frame, section: str, where: str = "here") -> str | None:
+    """That the frame has nothing in a section of :func:`asked_for`, and why: ``no GPU here (…)``."""
+    if frame.rows(section) or "sources" not in frame.sections:
+        return None
+    what, source = _WHAT[section]
+    row = frame.rows("sources").get((source,))
+    reason = None if row is None else row[_REASON]
+    return f"no {what} {where}{'' if reason is None else f' ({reason})'}"
+
+
 def counters_sentence(table: ProcessTable) -> str | None:
     """The same, or that counters are there and not for everyone to see."""
     problem = counters_problem(table.frame)
@@ -54,11 +73,11 @@ def io_sentence(table: ProcessTable) -> str | None:
     return "Dashes: the kernel shows what a process reads and writes to its user and to root alone."
 
 
-_SENTENCES: Mapping[str, Callable[[ProcessTable], str | None]] = {
-    "process_io": io_sentence,
-    "sources": counters_sentence,
+_SENTENCES: Mapping[str, tuple[str, Callable[[ProcessTable], str | None]]] = {
+    "process_io": ("process_io", io_sentence),
+    "process_counters": ("sources", counters_sentence),
 }
-"""By the section without which it is not known yet."""
+"""The section that a view is drawn from -> the one without which it is not known yet, and the sentence."""
 
 
 class Dashes:
@@ -69,8 +88,8 @@ class Dashes:
 
     def sentence(self, table: ProcessTable, sections: Collection[str]) -> str | None:
         """What is to be said of a view that is drawn from these sections, if anything is."""
-        for name, sentence in _SENTENCES.items():
-            if name in sections and name in table.frame.sections and name not in self._known:
+        for name, (known_by, sentence) in _SENTENCES.items():
+            if name in sections and known_by in table.frame.sections and name not in self._known:
                 self._known.add(name)
                 if found := sentence(table):
                     return found

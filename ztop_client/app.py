@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ztop_client.glyphs import ASCII
 from ztop_client.locate import Located, locate
 from ztop_client.options import DEFAULT_INTERVAL_SECONDS, Options
+from ztop_client.program import Program
 from ztop_client.settings import (
     Broken,
     Settings,
@@ -26,7 +27,6 @@ from ztop_client.settings import (
 from ztop_client.sources.opening import Opened as LiveOpened
 from ztop_client.sources.opening import follow
 from ztop_client.sources.source import Source
-from ztop_client.text import printable
 from ztop_client.users import own_user
 from ztop_client.view import View
 
@@ -86,7 +86,7 @@ def _record(path: str, options: Options) -> int:
     except RecordingError as error:
         problem = str(error)
     if problem is not None:
-        print(f"ztop: {printable(problem)}", file=sys.stderr)
+        options.program.say(problem)
         return 1
     return status
 
@@ -116,14 +116,12 @@ def show(options: Options, open: Callable[[View], Opened]) -> int:
     """
     program = options.program
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        sentence = f"the screen needs a terminal; {program.name} -b prints without one"
-        print(f"{program.name}: {sentence}", file=sys.stderr)
+        program.say(f"the screen needs a terminal; {program.name} -b prints without one")
         return 2
     view = View(program.tabs(own_user()), ASCII, program=program)
     names = list(dict.fromkeys(column.name for tab in view.tabs for column in tab.columns))
     if options.order is not None and options.order.column not in names:
-        sentence = f"--sort: the screen shows no {options.order.column}, but {', '.join(names)}"
-        print(f"{program.name}: {sentence}", file=sys.stderr)
+        program.say(f"--sort: the screen shows no {options.order.column}, but {', '.join(names)}")
         return 2
     path = settings_path(os.environ, program.settings_file)
     before, notice = (Settings(), None) if path is None else _remembered_before(path)
@@ -143,7 +141,7 @@ def show(options: Options, open: Callable[[View], Opened]) -> int:
         opened.source.close()
         after = remembered(before, started, settings_of(view))
         if path is not None and after != before:
-            _save(after, path)
+            _save(after, path, program)
 
 
 def _remembered_before(path: Path) -> tuple[Settings, str | None]:
@@ -159,8 +157,8 @@ def _remembered_before(path: Path) -> tuple[Settings, str | None]:
         return Settings(), f"{path} cannot be read: {error.strerror}."
 
 
-def _save(settings: Settings, path: Path) -> None:
+def _save(settings: Settings, path: Path, program: Program) -> None:
     try:
         save(settings, path)
     except OSError as error:
-        print(f"ztop: {printable(str(path))}: not saved: {error.strerror}", file=sys.stderr)
+        program.say(f"{path}: not saved: {error.strerror}")

@@ -1,10 +1,11 @@
 """What is asked of the processes of a table: a text or an expression, and what its fields are in there."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 
-from ztop_client.columns.column import ProcessTable, Value, cell, memory_share, rate, total
+from ztop_client.columns.column import ProcessTable, Value, cell, gpu_use, memory_share, rate, total
 from ztop_client.columns.processes import command, tabs
+from ztop_protocol import on_gpus
 from ztop_protocol.frame import Cell, Key
 from ztop_protocol.processes import contains
 from ztop_protocol.query import Contains, Expression, compiled, fields, is_expression, parse
@@ -36,6 +37,7 @@ def _values() -> dict[str, Value]:
     for schema in (PROCESS_EXECUTABLES, PROCESS_IO, PROCESS_COUNTERS, PROCESSES):
         made |= {column.name: cell(schema.name, column.name) for column in schema.columns}
         made |= {one.name: rate(schema.name, one.name) for one in RATES.get(schema.name, ())}
+    made |= {name: gpu_use(name) for name in on_gpus.NAMES}
     made |= {
         "age_ns": _age,
         "command_line": command,
@@ -49,10 +51,11 @@ def _values() -> dict[str, Value]:
 VALUES: Mapping[str, Value] = _values()
 """What gives a field's value, by its full name: as the screen shows it, where it does."""
 
-_SECTIONS: Mapping[str, str] = {
-    "memory_percent": "memory",
+_SECTIONS: Mapping[str, frozenset[str]] = {
+    "memory_percent": frozenset({"memory"}),
+    **dict.fromkeys(on_gpus.NAMES, on_gpus.SECTIONS),
     **{
-        name: schema.name
+        name: frozenset({schema.name})
         for schema in (PROCESS_EXECUTABLES, PROCESS_IO, PROCESS_COUNTERS)
         for name in (*schema.names, *(one.name for one in RATES.get(schema.name, ())))
         if name not in PROCESSES.position
@@ -62,7 +65,12 @@ _SECTIONS: Mapping[str, str] = {
 
 def sections_of(expression: Expression) -> frozenset[str]:
     """The sections of a frame in which the expression's fields are."""
-    return frozenset({"processes", *(_SECTIONS[name] for name in fields(expression) if name in _SECTIONS)})
+    return sections_of_fields(fields(expression))
+
+
+def sections_of_fields(names: Iterable[str]) -> frozenset[str]:
+    """The same of fields, by their full names."""
+    return frozenset({"processes"}).union(*(_SECTIONS.get(name, ()) for name in names))
 
 
 def condition(

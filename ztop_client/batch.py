@@ -11,31 +11,26 @@ from contextlib import closing
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from ztop_client.absence import counters_problem
-from ztop_client.asking import matching, meant, sections_of
+from ztop_client.absence import counters_problem, lack
+from ztop_client.asking import matching, meant, sections_of_fields
 from ztop_client.channel import DaemonUnreachable
 from ztop_client.json_lines import json_line
 from ztop_client.locate import locate
 from ztop_client.options import DEFAULT_INTERVAL_SECONDS, Options
-from ztop_client.program import NothingToShow, Printer
+from ztop_client.program import NothingToShow, Printer, Program
 from ztop_client.sources.opening import Opened, follow
 from ztop_client.sources.source import Pair, Source
-from ztop_client.text import printable
 from ztop_client.text_page import text_page
-from ztop_protocol.frame import Row
+from ztop_protocol.frame import Frame, Row
 from ztop_protocol.processes import POSITION, Order, joined
-from ztop_protocol.query import compiled
+from ztop_protocol.query import compiled, fields
 from ztop_protocol.query_fields import values_in
-from ztop_protocol.rates import RATE_POSITION
-from ztop_protocol.schema import PROCESS_COUNTERS, PROCESSES
 
 if TYPE_CHECKING:
     from ztop_client.recorder import Recorder
 
 _MAINTAIN_SECONDS = 0.25
 _EFFECTIVE_UID = POSITION["effective_uid"]
-_COUNTERS = frozenset((*PROCESS_COUNTERS.names, *RATE_POSITION["process_counters"])) - frozenset(PROCESSES.names)
-"""The columns for which a machine without a PMU has nothing."""
 
 
 class _OutputClosed(Exception):
@@ -50,10 +45,10 @@ def run(options: Options) -> int:
     interval_seconds = options.interval_seconds or DEFAULT_INTERVAL_SECONDS
     opened = follow(locate(options.socket_path, interval_seconds, options.ssh_host), interval_seconds)
     with closing(opened.source):
-        _say_if_rounded(opened, interval_seconds)
+        _say_if_rounded(opened, interval_seconds, options.program)
         if options.record_path is not None:
             return _record(options.record_path, options, opened)
-        return print_pairs(_pairs(opened.source), options)
+        return print_pairs(_pairs(opened.source, options.program), options)
 
 
 def _record(path: str, options: Options, opened: Opened) -> int:
@@ -69,12 +64,12 @@ def _record(path: str, options: Options, opened: Opened) -> int:
     recorder = None
     try:
         with recording(path, options, opened) as (recorder, source):
-            status = print_pairs(_pairs(source, recorder), options)
+            status = print_pairs(_pairs(source, options.program, recorder), options)
     except RecordingError as error:
-        say(str(error))
+        options.program.say(str(error))
         return 1
     finally:
-        _say_new_problem(recorder)
+        _say_new_problem(recorder, options.program)
     return status if recorder.problem is None else 1
 
 
@@ -84,25 +79,25 @@ def _leave(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
-def _say_new_problem(recorder: "Recorder | None") -> None:
+def _say_new_problem(recorder: "Recorder | None", program: Program) -> None:
     problem = None if recorder is None else recorder.new_problem()
     if problem is not None:
-        say(problem)
+        program.say(problem)
 
 
 def print_pairs(pairs: Iterable[Pair], options: Options) -> int:
     """Prints frames as ``options`` have it, ``options.iterations`` at most; returns the exit status."""
     try:
-        return print_texts(_texts(options.program.worth_printing(pairs), options))
+        return print_texts(_texts(options.program.worth_printing(pairs), options), options.program)
     except NothingToShow as nothing:
-        say(str(nothing), options.program.name)
+        options.program.say(str(nothing))
         return 1
 
 
-def print_texts(texts: Iterable[str]) -> int:
+def print_texts(texts: Iterable[str], program: Program) -> int:
     """Prints each as it comes; returns the exit status. A closed pipe is no error."""
     if sys.stdout is None:
-        say("there is no standard output to print to")
+        program.say("there is no standard output to print to")
         return 1
     try:
         try:
@@ -118,7 +113,7 @@ def print_texts(texts: Iterable[str]) -> int:
         _give_up_output()
     except OSError as error:
         _give_up_output()
-        say(f"the output cannot be written: {error.strerror}")
+        program.say(f"the output cannot be written: {error.strerror}")
         return 1
     return 0
 
@@ -138,18 +133,24 @@ def chosen(pair: Pair, options: Options) -> list[Row]:
 def _texts(pairs: Iterable[Pair], options: Options) -> Iterator[str]:
     make = options.program.printer(options)
     for number, pair in enumerate(pairs, 1):
-        if number == 1 and _asks_for_counters(options) and (problem := counters_problem(pair.current)) is not None:
-            say(problem)
+        if number == 1:
+            for problem in _what_lacks(options, pair.current):
+                options.program.say(problem)
         yield make(pair)
         if number == options.iterations:
             return
 
 
-def _asks_for_counters(options: Options) -> bool:
+def _what_lacks(options: Options, frame: Frame) -> Iterator[str]:
+    """Why there are dashes, or nothing, where something is asked for that many machines do not have."""
     names = {*options.columns, *(() if options.order is None else (options.order.column,))}
-    if options.filter_text is not None and "process_counters" in sections_of(meant(options.filter_text)):
-        return True
-    return not names.isdisjoint(_COUNTERS)
+    if options.filter_text is not None:
+        names |= fields(meant(options.filter_text))
+    sections = sections_of_fields(names)
+    if "process_counters" in sections and (problem := counters_problem(frame)) is not None:
+        yield problem
+    if "gpus" in sections and (lacking := lack(frame, "gpus")) is not None:
+        yield f"There is {lacking}."
 
 
 def printer(options: Options) -> Printer:
@@ -180,20 +181,20 @@ def columns_of_terminal() -> int | None:
         return None
 
 
-def _pairs(source: Source, recorder: "Recorder | None" = None) -> Iterator[Pair]:
+def _pairs(source: Source, program: Program, recorder: "Recorder | None" = None) -> Iterator[Pair]:
     """Every frame that has rates, as it comes. What happens to the connection is said on standard error.
 
     Ends with a recording whose time is over.
     """
     is_live = True
     while recorder is None or not recorder.is_complete:
-        _say_new_problem(recorder)
+        _say_new_problem(recorder, program)
         status = source.status()
         if not status.live:
             if source.latest() is None:
                 raise DaemonUnreachable(status.reason or "there is no daemon")
             if is_live:
-                say(f"{status.reason}: reconnecting")
+                program.say(f"{status.reason}: reconnecting")
         is_live = status.live
         _wait(source.fileno(), None if recorder is None else _MAINTAIN_SECONDS)
         source.maintain()
@@ -235,15 +236,10 @@ def _give_up_output() -> None:
         os.dup2(nowhere.fileno(), output)
 
 
-def _say_if_rounded(opened: Opened, interval_seconds: float) -> None:
+def _say_if_rounded(opened: Opened, interval_seconds: float, program: Program) -> None:
     shown = opened.interval_seconds
     if abs(shown - interval_seconds) > 0.01 * interval_seconds:
-        say(
+        program.say(
             f"the daemon samples every {opened.tick_ns / 1e9:g} s: "
             f"a frame every {shown:g} s instead of every {interval_seconds:g} s"
         )
-
-
-def say(sentence: str, program: str = "ztop") -> None:
-    """Says a sentence on standard error."""
-    print(f"{program}: {printable(sentence)}", file=sys.stderr)

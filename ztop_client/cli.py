@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None, program: Program = ZTOP) -> int:
 
         return run(options)
     except DaemonUnreachable as error:
-        print(f"{program.name}: {printable(str(error))}", file=sys.stderr)
+        program.say(str(error))
         return 1
     except KeyboardInterrupt:
         return 130

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 
-from ztop_client.batch import columns_of_terminal, print_texts, say
+from ztop_client.batch import columns_of_terminal, print_texts
 from ztop_client.columns.column import Align
 from ztop_client.difference.compare import SECTIONS, NoTwoMoments, difference
 from ztop_client.difference.result import DEFAULT_SORT, Difference, Used, in_order
@@ -23,6 +23,7 @@ from ztop_client.difference.table import (
 from ztop_client.explain.explain import BASELINE_NS, difference_before, explain
 from ztop_client.explain.finding import Finding
 from ztop_client.options import Options
+from ztop_client.program import Program
 from ztop_client.sources.past import NothingThen, Past, asked_ns, note, open_past
 from ztop_client.text import fit, fit_left, fit_right, printable, width
 from ztop_protocol.connection import RemoteError
@@ -43,11 +44,11 @@ def run(options: Options) -> int:
         with closing(open_past(options.replay_path, options.socket_path, options.ssh_host)) as past:
             text = _compared(past, options) if options.diff_texts else _explained(past, options)
             if (found := note(past)) is not None:
-                say(found)
+                options.program.say(found)
     except (NoTwoMoments, NothingThen, RecordingError, RemoteError) as error:
-        say(str(error))
+        options.program.say(str(error))
         return 1
-    return print_texts([text])
+    return print_texts([text], options.program)
 
 
 def _moments(past: Past, texts: Sequence[str]) -> tuple[int, int]:
@@ -74,7 +75,11 @@ def _compared(past: Past, options: Options) -> str:
         users=tuple(in_order(found.users, sort)[: options.limit]),
         cgroups=tuple(in_order(found.cgroups, sort)[: options.limit]),
     )
-    return _json(dataclasses.asdict(found)) if options.json else _page(found, options.limit or _DEFAULT_LIMIT)
+    return (
+        _json(dataclasses.asdict(found))
+        if options.json
+        else _page(found, options.program, options.limit or _DEFAULT_LIMIT)
+    )
 
 
 def _explained(past: Past, options: Options) -> str:
@@ -93,7 +98,7 @@ def _explained(past: Past, options: Options) -> str:
     if options.json:
         head = {"from_time_ns": span.from_time_ns, "to_time_ns": span.to_time_ns, "span_ns": span.span_ns}
         return _json({**head, "frames": span.frames, "findings": [dataclasses.asdict(one) for one in findings]})
-    return _lines([f"ztop --explain {headline(span)}", "", *_findings(findings)])
+    return _lines([f"{options.program.name} --explain {headline(span)}", "", *_findings(findings)])
 
 
 def _findings(findings: Iterable[Finding]) -> Iterator[str]:
@@ -106,8 +111,8 @@ def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n"
 
 
-def _page(found: Difference, limit: int) -> str:
-    lines = [f"ztop --diff {headline(found)}", *(f"note: {one}" for one in notes(found))]
+def _page(found: Difference, program: Program, limit: int) -> str:
+    lines = [f"{program.name} --diff {headline(found)}", *(f"note: {one}" for one in notes(found))]
     lines += [f"{label:<5}{words}" for label, words in machine_lines(found)]
     lines += ["", *_table(found, found.processes, PROCESS_COLUMNS, limit)]
     lines += [f"{'':16} {time:>8} {share:>6} {what}" for time, share, what in remainder_lines(found)]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ztop_client.absence import asked_for, lack
 from ztop_client.asking import VALUES, condition, sections_of
 from ztop_client.columns.column import ProcessTable, process_table, rate
 from ztop_client.sources.past import Past, pairs
@@ -31,7 +32,7 @@ JITTER_NS = 20_000_000
 _TABLES = ("processes", "process_io", "process_counters", "process_executables")
 _COMM, _USER, _COMMAND = (PROCESSES.position[name] for name in ("comm", "user", "command_line"))
 _AGE = "age_ns"
-_MEASURED = (Measure.PERCENT, Measure.BYTES, Measure.COUNT, Measure.RATIO, Measure.DURATION)
+_MEASURED = (Measure.PERCENT, Measure.BYTES, Measure.COUNT, Measure.RATIO, Measure.DURATION, Measure.SECONDS)
 
 _CLOCKS: Mapping[str, tuple[str, int]] = {
     one.name: (section, SECTIONS[section].position[one.clock])
@@ -104,7 +105,8 @@ def by_begin(stretch: Stretch) -> tuple[int, int]:
 
 def needed_sections(question: Question) -> frozenset[str]:
     """What the frames must have."""
-    return sections_of(question.expression)
+    asked = sections_of(question.expression)
+    return asked | {"sources"} if asked_for(asked) else asked
 
 
 class Finder:
@@ -126,6 +128,8 @@ class Finder:
         self._last: Pair | None = None
         self._restless: set[Key] = set()
         """What changed in the last frame: its rates may be others now, even if it rests."""
+        self._on_gpus: Mapping[Key, Row] = {}
+        self._lacks: dict[str, str | None] = dict.fromkeys(sorted(asked_for(sections_of(question.expression))))
 
     def take(self, pair: Pair) -> list[Stretch]:
         """The next frame; the stretches that ended with the one before it."""
@@ -134,10 +138,11 @@ class Finder:
             ended += self._close(list(self._open))
             self._last = None
         table = process_table(pair.previous, pair.current)
+        self._look_what_lacks(pair.current)
         rows, verdict = table.processes, _verdict(self._question.expression, table, pair.previous)
         ended += self._close([key for key in self._open if key not in rows])
         before = self._before(pair)
-        for key in self._due(pair):
+        for key in self._due(pair, table):
             holds, stretch = verdict(key), self._open.get(key)
             if holds:
                 if stretch is None:
@@ -154,6 +159,17 @@ class Finder:
     def rest(self) -> list[Stretch]:
         """What holds in the last frame. To be called at the end."""
         return self._close(list(self._open), still=True)
+
+    def lacks(self) -> list[str]:
+        """What is asked for and was in none of the frames, and why: ``no counters in that time (…)``."""
+        return [text for text in self._lacks.values() if text is not None]
+
+    def _look_what_lacks(self, frame: Frame) -> None:
+        for section in list(self._lacks):
+            if frame.rows(section):
+                del self._lacks[section]
+            else:
+                self._lacks[section] = lack(frame, section, "in that time") or self._lacks[section]
 
     def _before(self, pair: Pair) -> Stamp:
         """The frame before, or the frame itself where none belongs to it."""
@@ -191,7 +207,7 @@ class Finder:
             if isinstance(value, (int, float)) and value > greatest.get(name, float("-inf")):
                 greatest[name] = value
 
-    def _due(self, pair: Pair) -> Iterable[Key]:
+    def _due(self, pair: Pair, table: ProcessTable) -> Iterable[Key]:
         """The processes of which the answer may be another one than in the frame before.
 
         Of the others no row changed, neither now nor in the frame before: their rates were 0 and are. Nor did they
@@ -204,6 +220,8 @@ class Finder:
             if now is not then:
                 changed.update(key for key, row in now.items() if then.get(key) is not row)
                 changed.update(then.keys() - now.keys())
+        now, then, self._on_gpus = table.on_gpus, self._on_gpus, table.on_gpus
+        changed.update(key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
         restless, self._restless = self._restless, changed
         if self._last is None or self._total_bytes_changed(pair):
             return rows

@@ -10,9 +10,18 @@ from types import FrameType
 
 from tqdm import tqdm
 
-from ztop_client.batch import columns_of_terminal, print_texts, say
+from ztop_client.batch import columns_of_terminal, print_texts
 from ztop_client.find import Finder, Stretch, by_begin, needed_sections
-from ztop_client.formats import bytes_text, count_text, label_text, load_text, percent_text, rate_text, span_text
+from ztop_client.formats import (
+    bytes_text,
+    count_text,
+    label_text,
+    load_text,
+    percent_text,
+    rate_text,
+    seconds_text,
+    span_text,
+)
 from ztop_client.moments import moment_text
 from ztop_client.options import Options
 from ztop_client.sources.past import NothingThen, Past, asked_ns, note, open_past, pairs
@@ -37,6 +46,8 @@ class _Search:
     """What came of it."""
 
     found: list[Stretch]
+    lacks: Sequence[str] = ()
+    """See :meth:`ztop_client.find.Finder.lacks`."""
     frames: int = 0
     is_interrupted: bool = False
 
@@ -57,12 +68,12 @@ def run(options: Options) -> int:
             )
             search = _searched(past, question, from_ns, to_ns)
             if (sentence := note(past)) is not None:
-                say(sentence)
+                options.program.say(sentence)
             title = past.title
     except (NothingThen, RecordingError, RemoteError) as error:
-        say(str(error))
+        options.program.say(str(error))
         return 1
-    status = _printed(search, options) if search.found else _nothing(search, title)
+    status = _printed(search, options) if search.found else _nothing(search, title, options)
     return 130 if search.is_interrupted else status
 
 
@@ -84,6 +95,7 @@ def _searched(past: Past, question: Question, from_ns: int, to_ns: int) -> _Sear
             if search.is_interrupted or len(search.found) >= MOST_FOUND:
                 break
         search.found += finder.rest()
+    search.lacks = finder.lacks()
     search.found.sort(key=by_begin)
     return search
 
@@ -108,22 +120,28 @@ def _until_interrupted() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _nothing(search: _Search, title: str) -> int:
-    say(
-        f"there is no process in {title} of which that held"
+def _nothing(search: _Search, title: str, options: Options) -> int:
+    options.program.say(
+        f"there is no process in {title} of which that held{_because(search)}"
         if search.frames
         else f"{title} has no frame of that time: nothing was asked"
     )
     return 1
 
 
+def _because(search: _Search) -> str:
+    return f": {', '.join(search.lacks)}" if search.lacks else ""
+
+
 def _printed(search: _Search, options: Options) -> int:
     shown = search.found[: options.limit]
-    status = print_texts(map(json_line, shown) if options.json else _lines(shown))
+    status = print_texts(map(json_line, shown) if options.json else _lines(shown), options.program)
+    for lack in search.lacks:
+        options.program.say(lack)
     if len(search.found) >= MOST_FOUND:
-        say(f"more than {MOST_FOUND} were found: the search ended there")
+        options.program.say(f"more than {MOST_FOUND} were found: the search ended there")
     elif len(shown) < len(search.found):
-        say(f"{len(search.found) - len(shown)} more were found")
+        options.program.say(f"{len(search.found) - len(shown)} more were found")
     return status
 
 
@@ -153,6 +171,7 @@ _FORMATS: dict[Measure, Callable[[Cell], str]] = {
     Measure.BYTES: bytes_text,
     Measure.COUNT: count_text,
     Measure.DURATION: span_text,
+    Measure.SECONDS: seconds_text,
 }
 
 

@@ -109,6 +109,12 @@ def span_text(value: float) -> str:
 
 
 @_or_absent
+def seconds_text(value: float) -> str:
+    """The same of a span given in seconds."""
+    return span_text(value * 1e9)
+
+
+@_or_absent
 def celsius_text(value: float) -> str:
     """A temperature in whole degrees, without its sign."""
     return f"{value:.0f}"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from ztop_client.app import Opened, open_live, show
-from ztop_client.batch import print_pairs, say
+from ztop_client.batch import print_pairs
 from ztop_client.formats import span_text
 from ztop_client.moments import moment_text
 from ztop_client.options import Options
@@ -28,7 +28,7 @@ def run(options: Options) -> int:
     try:
         return _print(options) if options.batch else show(options, partial(_open, options))
     except (NothingThen, RecordingError, RemoteError) as error:
-        say(str(error))
+        options.program.say(str(error))
         return 1
 
 
@@ -50,13 +50,13 @@ def _print(options: Options) -> int:
             moment = _moment(past, options)
             for sentence in (note(past), _age(moment)):
                 if sentence is not None:
-                    say(sentence)
+                    options.program.say(sentence)
             return print_pairs([moment.pair], options)
         from_ns, to_ns = asked_ns(past, options.from_text, 0), asked_ns(past, options.to_text, _END_OF_TIME_NS)
         status = print_pairs(_with_rates(past, from_ns, to_ns), options)
         # some of it may have been found on the way
         if (found := note(past)) is not None:
-            say(found)
+            options.program.say(found)
         return status
 
 

@@ -1,5 +1,6 @@
 """What the screens of ``ztop`` and ``ztop-g`` do not share, as data."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -9,6 +10,7 @@ from ztop_client.columns.processes import tabs
 from ztop_client.glyphs import Glyphs
 from ztop_client.keys import BINDINGS, Action, Binding
 from ztop_client.sources.source import Pair
+from ztop_client.text import printable
 from ztop_protocol.frame import Frame
 from ztop_protocol.processes import COLUMNS, Order, natural_order
 
@@ -70,6 +72,10 @@ class Program:
     """Of these frames, those that have what it shows. Raises :exc:`NothingToShow`."""
     between: bool = False
     """What is sampled between two frames is drawn, too."""
+
+    def say(self, sentence: str) -> None:
+        """Says a sentence on standard error, and who says it."""
+        print(f"{self.name}: {printable(sentence)}", file=sys.stderr)
 
 
 def _meters(glyphs: Glyphs) -> Header:

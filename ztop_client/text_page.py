@@ -14,6 +14,7 @@ from ztop_client.formats import (
     percent_text,
     rate_text,
     ratio_text,
+    seconds_text,
     time_text,
     uptime_text,
 )
@@ -21,6 +22,7 @@ from ztop_client.moments import moment_text
 from ztop_client.sources.source import Pair
 from ztop_client.text import fit, fit_left, fit_right, printable, width
 from ztop_protocol.frame import Cell, Frame, Row
+from ztop_protocol.on_gpus import ON_GPUS
 from ztop_protocol.processes import COLUMNS, POSITION
 from ztop_protocol.rates import RATES, rates
 from ztop_protocol.schema import PROCESS_COUNTERS, PROCESS_IO, PROCESSES, Unit
@@ -137,6 +139,8 @@ _FORMATS: dict[str, Callable[[Cell], str]] = {
     Unit.NANOSECONDS: time_text,
     Unit.PERCENT: percent_text,
     "bytes per second": rate_text,
+    Unit.BYTES_PER_SECOND: rate_text,
+    Unit.SECONDS: seconds_text,
     "count per second": count_text,
     "count per second of CPU time": count_text,
     Unit.HERTZ: hertz_text,
@@ -146,7 +150,7 @@ _FORMATS: dict[str, Callable[[Cell], str]] = {
 
 
 def _all_columns() -> dict[str, _Column]:
-    units: dict[str, str] = {"memory_percent": Unit.PERCENT}
+    units: dict[str, str] = {"memory_percent": Unit.PERCENT, **{column.name: column.unit for column in ON_GPUS}}
     for schema in (PROCESSES, PROCESS_IO, PROCESS_COUNTERS):
         units |= {column.name: column.unit for column in schema.columns}
         units |= {rate.name: rate.unit for rate in RATES[schema.name]}

@@ -1,4 +1,4 @@
-"""The process table as people ask for it: one row per process with its rates, I/O, counters and executable.
+"""The process table as people ask for it: a row per process with its rates, I/O, counters, executable, use of GPUs.
 
 ``top`` on the server, batch mode and the Python API share it. The owner sections are joined where the client
 may see them; elsewhere their cells are None.
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 
+from ztop_protocol import on_gpus
 from ztop_protocol.frame import Cell, Frame, Key, Row
 from ztop_protocol.rates import RATES, memory_percent, rates
 from ztop_protocol.schema import PROCESS_COUNTERS, PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES
@@ -26,6 +27,7 @@ COLUMNS: tuple[str, ...] = (
     *(rate.name for rate in RATES["process_io"]),
     *PROCESS_COUNTERS.names[_COUNTERS_START:],
     *(rate.name for rate in RATES["process_counters"]),
+    *on_gpus.NAMES,
 )
 """The columns of a joined row."""
 
@@ -43,7 +45,7 @@ def joined(previous: Frame | None, current: Frame) -> dict[Key, Row]:
     io_rates = rates(previous, current, "process_io")
     counter_rates = rates(previous, current, "process_counters")
     io, executables = current.rows("process_io"), current.rows("process_executables")
-    counters = current.rows("process_counters")
+    counters, gpu_uses = current.rows("process_counters"), on_gpus.on_gpus(current)
     result: dict[Key, Row] = {}
     for key, row in current.rows("processes").items():
         io_row, executable, counter_row = io.get(key), executables.get(key), counters.get(key)
@@ -56,6 +58,7 @@ def joined(previous: Frame | None, current: Frame) -> dict[Key, Row]:
             *io_rates.get(key, _NO_IO_RATES),
             *(_NO_COUNTERS if counter_row is None else counter_row[_COUNTERS_START:]),
             *counter_rates.get(key, _NO_COUNTER_RATES),
+            *gpu_uses.get(key, on_gpus.NOWHERE),
         )
     return result
 

@@ -256,6 +256,7 @@ _FORMS = {
     Measure.PERCENT: "a percentage, such as 80",
     Measure.BYTES: "a size, such as 500M or 2G",
     Measure.DURATION: "a time, such as 10s or 1h30m",
+    Measure.SECONDS: "a time, such as 10s or 1h30m",
     Measure.FLAG: "yes or no",
 }
 _MAX_DIGITS = 15
@@ -278,6 +279,8 @@ def _number_of(measure: Measure, text: str) -> float | None:
             return float(text) if _RATIO.fullmatch(text) else None
         case Measure.DURATION:
             return duration_ns(text)
+        case Measure.SECONDS:
+            return None if (found_ns := duration_ns(text)) is None else found_ns / 1e9
         case Measure.PERCENT:
             return float(found[1]) if (found := _PERCENT.fullmatch(text)) else None
         case Measure.COUNT:

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import chain
 from typing import TypeAlias
 
 from ztop_protocol.frame import Cell, Frame, Row
+from ztop_protocol.on_gpus import ON_GPUS
 from ztop_protocol.processes import COLUMNS, POSITION
 from ztop_protocol.rates import RATES
 from ztop_protocol.schema import PROCESS_COUNTERS, PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES, Unit
@@ -27,6 +29,8 @@ class Measure(Enum):
     """Also bytes per second."""
     DURATION = auto()
     """Nanoseconds; written as ``10s``, ``1h30m``."""
+    SECONDS = auto()
+    """The same in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,12 @@ ALIASES: Mapping[str, str] = {
     "branch": "branch_miss_percent",
     "mpki": "llc_misses_per_kilo_instruction",
     "measured": "counters_share_percent",
+    "vram": "vram_bytes",
+    "gpu": "sm_utilization_percent",
+    "gpu_mem": "vram_percent",
+    "vram_velocity": "vram_velocity_bytes_per_second",
+    "oom_eta": "oom_eta_seconds",
+    "oom_share": "oom_share_percent",
 }
 """Short name -> name."""
 
@@ -71,6 +81,8 @@ _BY_UNIT: Mapping[str, Measure] = {
     Unit.NANOSECONDS: Measure.DURATION,
     Unit.PERCENT: Measure.PERCENT,
     "bytes per second": Measure.BYTES,
+    Unit.BYTES_PER_SECOND: Measure.BYTES,
+    Unit.SECONDS: Measure.SECONDS,
     "count per second": Measure.COUNT,
     "count per second of CPU time": Measure.COUNT,
     Unit.HERTZ: Measure.COUNT,
@@ -81,10 +93,11 @@ _BY_UNIT: Mapping[str, Measure] = {
 
 def _fields() -> dict[str, Field]:
     measures: dict[str, Measure] = {"memory_percent": Measure.PERCENT, **_COMPUTED}
-    for schema in (PROCESSES, PROCESS_IO, PROCESS_COUNTERS, PROCESS_EXECUTABLES):
-        for column in schema.columns:
-            plain = {str: Measure.TEXT, bool: Measure.FLAG}.get(column.type, Measure.NUMBER)
-            measures[column.name] = _BY_UNIT.get(column.unit, plain)
+    sections = (PROCESSES, PROCESS_IO, PROCESS_COUNTERS, PROCESS_EXECUTABLES)
+    for column in (*chain.from_iterable(schema.columns for schema in sections), *ON_GPUS):
+        plain = {str: Measure.TEXT, bool: Measure.FLAG}.get(column.type, Measure.NUMBER)
+        measures[column.name] = _BY_UNIT.get(column.unit, plain)
+    for schema in sections:
         for rate in RATES.get(schema.name, ()):
             measures[rate.name] = _BY_UNIT[rate.unit]
     return {name: Field(name, measures[name]) for name in (*COLUMNS, *_COMPUTED)}

@@ -58,7 +58,11 @@ def test_the_time_that_is_left_reaches_a_script(nvml: StandIn, start: Start) -> 
     assert first["oom_eta_seconds"] == pytest.approx(first["memory_free_bytes"] / (200 * MIB), rel=0.1)
     assert second["oom_eta_seconds"] is None
     (process,) = line["gpu_processes"]
-    assert (process["gpu"], process["pid"], process["oom_share_percent"]) == ("0", os.getpid(), pytest.approx(100))
+    assert (process["gpu_index"], process["pid"], process["oom_share_percent"]) == (
+        "0",
+        os.getpid(),
+        pytest.approx(100),
+    )
     assert process["comm"] == Path("/proc/self/comm").read_text().strip()
     assert process["rss_bytes"] > MIB
 

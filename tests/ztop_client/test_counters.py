@@ -148,7 +148,7 @@ def test_a_filter_takes_counters_on_any_tab(view: View) -> None:
 
 def test_find_takes_counters() -> None:
     question = parse_question("ipc < 0.46 and cpu > 88 for 3s")
-    assert needed_sections(question) == {"processes", "process_counters"}
+    assert needed_sections(question) == {"processes", "process_counters", "sources"}
     frames = [machine(seq) for seq in range(1, 7)]
     pairs = [Pair(before, after) for before, after in zip([None, *frames], frames, strict=False)]
     (found,) = find(pairs, question)

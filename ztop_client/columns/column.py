@@ -6,6 +6,8 @@ from enum import Enum, auto
 from typing import Protocol, TypeAlias, TypeVar
 
 from ztop_protocol.frame import Cell, Frame, Key, Row
+from ztop_protocol.on_gpus import POSITION as ON_GPUS_POSITION
+from ztop_protocol.on_gpus import on_gpus
 from ztop_protocol.rates import RATE_POSITION, RATES, RateRow, RateTable, percent
 from ztop_protocol.schema import PROCESSES, SECTIONS, THREADS
 
@@ -46,6 +48,8 @@ class ProcessTable:
     rates: Mapping[str, Rates]
     process_of: Mapping[Key, Key]
     """The key of a row that is no process itself -> its process's: of a thread, of a process on a GPU."""
+    on_gpus: Mapping[Key, Row]
+    """What a row does on GPUs, with the columns of :mod:`ztop_protocol.on_gpus`; of those that are on one."""
     of_processes: "ProcessTable | None" = None
     """The same frame with a row for each process, where rows are something other than processes and threads."""
 
@@ -64,8 +68,9 @@ def process_table(previous: Frame | None, current: Frame, with_threads: bool = F
     """The table of a frame; rates are those since ``previous``."""
     rows = _OnDemand(current.rows)
     rates: _OnDemand[Rates] = _OnDemand(lambda section: RateTable(previous, current, section))
+    gpu_uses = on_gpus(current)
     if not with_threads:
-        return ProcessTable(current, rows, rates, {})
+        return ProcessTable(current, rows, rates, {}, gpu_uses)
     shown = dict(rows["processes"])
     process_of: dict[Key, Key] = {}
     threads: dict[Key, Key] = {}
@@ -73,7 +78,7 @@ def process_table(previous: Frame | None, current: Frame, with_threads: bool = F
         process_of[key], threads[key] = process, thread_key
     rows["processes"] = shown
     rates["processes"] = _RatesWithThreads(rates["processes"], rates["threads"], threads)
-    return ProcessTable(current, rows, rates, process_of)
+    return ProcessTable(current, rows, rates, process_of, gpu_uses)
 
 
 _THREAD_CELLS = tuple(
@@ -217,6 +222,17 @@ class _RateValue:
 def rate(section: str, name: str) -> Value:
     """A rate of ``ztop_protocol.rates``."""
     return _RateValue(section, RATE_POSITION[section][name])
+
+
+def gpu_use(name: str) -> Value:
+    """A column of ``ztop_protocol.on_gpus``."""
+    place = ON_GPUS_POSITION[name]
+
+    def value(table: ProcessTable, key: Key) -> Cell:
+        row = table.on_gpus.get(key)
+        return None if row is None else row[place]
+
+    return value
 
 
 def total(section: str, *names: str) -> Value:

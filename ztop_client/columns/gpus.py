@@ -1,11 +1,11 @@
 """The columns that ``ztop`` has of GPUs, and what those of ``ztop-g`` have in common with them."""
 
-from ztop_client.columns.column import Align, Attribute, Column, ProcessTable
+from ztop_client.columns.column import Align, Attribute, Column, gpu_use
 from ztop_client.formats import bytes_text, percent_text
-from ztop_protocol.frame import Cell, Key, Section
-from ztop_protocol.schema import GPU_PROCESSES
+from ztop_protocol import on_gpus
+from ztop_protocol.frame import Cell
 
-_SECTIONS = frozenset({"processes", "gpus", "gpu_processes"})
+_SECTIONS = on_gpus.SECTIONS | {"processes"}
 
 
 def with_gpus(columns: tuple[Column, ...]) -> tuple[Column, ...]:
@@ -13,9 +13,9 @@ def with_gpus(columns: tuple[Column, ...]) -> tuple[Column, ...]:
     place = next(place for place, column in enumerate(columns, 1) if column.name == "memory_percent")
     return (
         *columns[:place],
-        Column("vram_bytes", "VRAM", 5, Align.RIGHT, _OverGpus("vram_bytes"), bytes_text, size, True, _SECTIONS,
+        Column("vram_bytes", "VRAM", 5, Align.RIGHT, gpu_use("vram_bytes"), bytes_text, size, True, _SECTIONS,
                "memory of GPUs that it holds", needs="gpus"),
-        Column("sm_utilization_percent", "GPU%", 5, Align.RIGHT, _OverGpus("sm_utilization_percent"), percent_text,
+        Column("sm_utilization_percent", "GPU%", 5, Align.RIGHT, gpu_use("sm_utilization_percent"), percent_text,
                heat(50, 101), True, _SECTIONS, "multiprocessors of GPUs in use, 100 is one GPU", needs="gpus"),
         *columns[place:],
     )  # fmt: skip
@@ -37,35 +37,3 @@ def heat(warm: float, hot: float) -> Attribute:
         return "hot" if float(value) >= hot else "warm" if float(value) >= warm else "text"
 
     return attribute
-
-
-class OfSection:
-    """Something made of a whole section, once for each."""
-
-    def __init__(self) -> None:
-        self._section: Section | None = None
-
-    def is_new(self, table: ProcessTable, name: str) -> bool:
-        """Whether the table's section is another one than at the last call."""
-        section = table.frame.sections.get(name)
-        is_new, self._section = section is not self._section, section
-        return is_new
-
-
-class _OverGpus(OfSection):
-    """The sum of a column of ``gpu_processes`` over the GPUs that a process is on; None where one of them is."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self._place = GPU_PROCESSES.position[name]
-        self._sums: dict[Key, Cell] = {}
-
-    def __call__(self, table: ProcessTable, key: Key) -> Cell:
-        if self.is_new(table, "gpu_processes"):
-            self._sums = {}
-            start = GPU_PROCESSES.position["start_boottime_ns"]
-            for row in table.frame.rows("gpu_processes").values():
-                process, value = (row[1], row[start]), row[self._place]
-                before = self._sums.get(process, 0)
-                self._sums[process] = None if before is None or value is None else before + value  # type: ignore[operator]
-        return self._sums.get(key)

@@ -2,7 +2,6 @@
 
 from contextlib import closing
 
-from ztop_client.batch import say
 from ztop_client.export.files import ExportError
 from ztop_client.export.run import export, format_of, needed_sections
 from ztop_client.export.table import EXPORTED_SECTIONS
@@ -25,11 +24,11 @@ def run(options: Options) -> int:
     try:
         format_of(path)
     except ExportError as error:
-        say(f"--export: {error}")
+        options.program.say(f"--export: {error}")
         return 2
     for name in sections:
         if name not in EXPORTED_SECTIONS:
-            say(f"--sections: there is no section {name!r}, but {', '.join(EXPORTED_SECTIONS)}")
+            options.program.say(f"--sections: there is no section {name!r}, but {', '.join(EXPORTED_SECTIONS)}")
             return 2
     try:
         with closing(open_past(options.replay_path, options.socket_path, options.ssh_host)) as past:
@@ -37,12 +36,12 @@ def run(options: Options) -> int:
             wanted = pairs(past, from_ns, to_ns, needed_sections(sections))
             export(wanted, path, sections, _within(past.span(), from_ns, to_ns))
             if (found := note(past)) is not None:
-                say(found)
+                options.program.say(found)
     except (ExportError, NothingThen, RecordingError, RemoteError) as error:
-        say(str(error))
+        options.program.say(str(error))
         return 1
     except OSError as error:
-        say(f"{path}: {error.strerror or error}")
+        options.program.say(f"{path}: {error.strerror or error}")
         return 1
     return 0
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from ztop_client.formats import bytes_text, label_text
+from ztop_client.formats import bytes_text, label_text, seconds_text
 from ztop_client.glyphs import Glyphs
-from ztop_client.gpu.device import Gpu, seconds_text, warnings
+from ztop_client.gpu.device import Gpu, warnings
 from ztop_client.gpu.facts import groups, performance, power, temperature, whole_percent
 from ztop_client.widgets.canvas import Piece, cells, pieces_width, slice_cells
 from ztop_client.widgets.meters import Segment, meter

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-from ztop_client.columns.column import Align, Attribute, Column, ProcessTable, Tab, Value, cell, tab
-from ztop_client.columns.gpus import OfSection, heat, size
+from ztop_client.columns.column import Align, Attribute, Column, ProcessTable, Tab, Value, cell, gpu_use, tab
+from ztop_client.columns.gpus import heat, size
 from ztop_client.columns.processes import main_columns
-from ztop_client.formats import bytes_text, label_text, percent_text
-from ztop_client.gpu.device import MEBIBYTE, SOON_SECONDS, WARNING_SECONDS, gpu_places, place_text, seconds_text
-from ztop_protocol.frame import Cell, Key
-from ztop_protocol.rates import percent
-from ztop_protocol.schema import GPU_PROCESSES, GPUS
+from ztop_client.formats import bytes_text, label_text, percent_text, seconds_text
+from ztop_client.gpu.device import MEBIBYTE, SOON_SECONDS, WARNING_SECONDS
+from ztop_protocol.frame import Cell, Key, Section
+from ztop_protocol.on_gpus import gpu_places, place_text
 
 SECTIONS = frozenset({"processes", "gpus", "gpu_processes"})
 _TYPES = {"compute": "C", "graphics": "G", "both": "C+G", "mps": "MPS"}
@@ -35,7 +34,7 @@ def memory_columns(own_user: str = "") -> tuple[Column, ...]:
             "grows", descending=False),
         host["cpu_percent"],
         host["rss_bytes"],
-        _column("vram_percent", "VRAM%", 5, _vram_percent, percent_text, heat(50, 90), "of the GPU's memory"),
+        _column("vram_percent", "VRAM%", 5, gpu_use("vram_percent"), percent_text, heat(50, 90), "of the GPU's memory"),
         _of("oom_share_percent", "PART%", 5, percent_text, _plain, "its part of the growth of all that grow there"),
         host["command_line"],
     )  # fmt: skip
@@ -105,8 +104,8 @@ def _utilization(of: str, title: str, text: str) -> Column:
 
 def _who(host: Mapping[str, Column]) -> tuple[Column, ...]:
     return (
-        _column("gpu", "GPU", 4, _gpu_place, place_text, lambda _: "pid", "index of the GPU; 0.1: of a MIG "
-                "instance", descending=False),
+        _column("gpu_index", "GPU", 4, _gpu_place, place_text, lambda _: "pid", "index of the GPU; 0.1: of a "
+                "MIG instance", descending=False),
         host["pid"],
         host["user"],
         _of("type", "TYP", 3, lambda value: _TYPES.get(str(value), label_text(value)), lambda _: "dim",
@@ -114,24 +113,18 @@ def _who(host: Mapping[str, Column]) -> tuple[Column, ...]:
     )  # fmt: skip
 
 
-class _GpuPlace(OfSection):
-    """Where a row's GPU stands among them."""
+class _GpuPlace:
+    """Where a row's GPU stands among them; looked up once for each section ``gpus``."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self._section: Section | None = None
         self._places: Mapping[Key, int] = {}
 
     def __call__(self, table: ProcessTable, key: Key) -> Cell:
-        if self.is_new(table, "gpus"):
-            self._places = gpu_places(table.frame)
+        section = table.frame.sections.get("gpus")
+        if section is not self._section:
+            self._section, self._places = section, gpu_places(table.frame)
         return self._places.get((key[0],))
 
 
 _gpu_place = _GpuPlace()
-_vram_place = GPU_PROCESSES.position["vram_bytes"]
-_total_place = GPUS.position["memory_total_bytes"]
-
-
-def _vram_percent(table: ProcessTable, key: Key) -> Cell:
-    gpu = table.rows["gpus"].get((key[0],))
-    return None if gpu is None else percent(table.rows["gpu_processes"][key][_vram_place], gpu[_total_place])

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ztop_client.formats import count_text, span_text
-from ztop_protocol.frame import Cell, Frame, Key, Row
+from ztop_client.formats import count_text, seconds_text, span_text
+from ztop_protocol.frame import Cell, Frame, Row
+from ztop_protocol.on_gpus import gpu_places, place_text
 from ztop_protocol.rates import RATE_POSITION, RateTable
 from ztop_protocol.schema import GPUS, SourceState
 
@@ -14,10 +15,7 @@ WARNING_SECONDS = 60.0
 SOON_SECONDS = 300.0
 OLD_NS = 2_000_000_000
 """Data of a GPU that is older than that has its age beside it: it is read several times a second."""
-_SECOND = 1_000_000_000
 _STATES = {"hung": "HUNG", "lost": "LOST", "failed": "FAILED"}
-_INSTANCES = 256
-"""More MIG instances than any GPU has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +24,7 @@ class Gpu:
 
     row: Row
     place: int
-    """Sorts them: by the GPU's index, then by the instance's."""
+    """Sorts them, as :func:`ztop_protocol.on_gpus.place_text` names them."""
     age_ns: int | None
     """How old its data is; None: it was never read."""
     rates: tuple[float | None, ...]
@@ -75,19 +73,6 @@ class Gpu:
         return (eta is not None and eta < WARNING_SECONDS) or self["vram_low"] is True
 
 
-def place_text(value: Cell) -> str:
-    """What :attr:`Gpu.place` stands for: ``0``, ``0.1``; ``?`` for a GPU that is not listed."""
-    if not isinstance(value, int):
-        return "?"
-    gpu, instance = divmod(value, _INSTANCES)
-    return str(gpu) if not instance else f"{gpu}.{instance - 1}"
-
-
-def seconds_text(value: Cell) -> str:
-    """A time to come, given in seconds, as :func:`ztop_client.formats.span_text`."""
-    return span_text(None if value is None or isinstance(value, str) else float(value) * _SECOND)
-
-
 def gpus(previous: Frame | None, current: Frame) -> tuple[Gpu, ...]:
     """Every GPU of ``current``, each followed by its MIG instances."""
     table = RateTable(previous, current, "gpus")
@@ -103,21 +88,6 @@ def age_ns(frame: Frame, row: Row) -> int | None:
         return None
     # the section may have been sampled after the frame
     return max(frame.boottime_ns - then, frame.sections["gpus"].sampled_boottime_ns - then, 0)
-
-
-def gpu_places(frame: Frame) -> dict[Key, int]:
-    """Where each one of the section ``gpus`` stands among them: see :func:`place_text`."""
-    rows = frame.rows("gpus")
-    parent, index = GPUS.position["parent_uuid"], GPUS.position["index"]
-    places: dict[Key, int] = {}
-    for number, (key, row) in enumerate(rows.items()):
-        own = row[index] if isinstance(row[index], int) else number
-        above = rows.get((row[parent],)) if row[parent] is not None else None
-        if above is None:
-            places[key] = int(own or 0) * _INSTANCES
-        else:
-            places[key] = int(above[index] or 0) * _INSTANCES + int(own or 0) + 1
-    return places
 
 
 def why_none(frame: Frame) -> str | None:

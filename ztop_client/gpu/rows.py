@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 
 from ztop_client.columns.column import Align, Column, ProcessTable, Tab, cell, tab
-from ztop_client.formats import bytes_text, label_text, percent_text, rate_text, time_text
+from ztop_client.formats import bytes_text, label_text, percent_text, rate_text, seconds_text, time_text
 from ztop_client.gpu.columns import SECTIONS, tabs
-from ztop_client.gpu.device import place_text, seconds_text
 from ztop_protocol.frame import Cell, Key
+from ztop_protocol.on_gpus import place_text
 from ztop_protocol.schema import GPU_PROCESSES, PROCESSES, Unit
 
-JOINED = ("gpu", "user", "comm", "command_line", "cpu_percent", "rss_bytes", "vram_percent")
+JOINED = ("gpu_index", "user", "comm", "command_line", "cpu_percent", "rss_bytes", "vram_percent")
 """What is joined to a row: the GPU's label, what the host says of the process, and its part of the GPU's memory."""
 NAMES: tuple[str, ...] = (*GPU_PROCESSES.names, *JOINED)
 """The schema's, then those."""
@@ -32,7 +32,7 @@ def batch_tabs() -> tuple[Tab, ...]:
 def json_value(column: Column, table: ProcessTable, key: Key) -> Cell:
     """A value as JSON has it."""
     value = column.value(table, key)
-    return place_text(value) if column.name == "gpu" else value
+    return place_text(value) if column.name == "gpu_index" else value
 
 
 def _all_columns(screen: tuple[Tab, ...]) -> dict[str, Column]:

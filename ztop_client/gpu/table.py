@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ztop_client.columns.column import ProcessTable, Rates, process_table
 from ztop_protocol.frame import Cell, Frame, Key, Row
+from ztop_protocol.on_gpus import on_gpus
 from ztop_protocol.rates import RATES, START_RESOLUTION_NS, RateRow, RateTable
 from ztop_protocol.schema import GPU_PROCESSES, PROCESSES, SECTIONS
 
@@ -42,25 +43,29 @@ def gpu_table(previous: Frame | None, current: Frame, with_threads: bool = False
     """
     processes, scan = current.rows("processes"), current.sections.get("processes")
     scanned_ns = current.boottime_ns if scan is None else scan.sampled_boottime_ns
-    on_gpus: dict[Key, Row] = {}
+    there: dict[Key, Row] = {}
     process_of: dict[Key, Key] = {}
     listed: dict[Key, Row] = {}
     for row in current.rows("gpu_processes").values():
-        uuid, pid, start = row[0], row[1], row[_START]
-        key = (uuid, pid, start)
-        on_gpus[key], process_of[key] = row, (pid, start)
+        key = _, pid, start = _key(row)
+        there[key], process_of[key] = row, (pid, start)
         known = processes.get((pid, start))
         listed[key] = _stranger(pid, start, row[_FOREIGN], scanned_ns) if known is None else known
     rows: dict[str, Mapping[Key, Row]] = {name: current.rows(name) for name in SECTIONS}
     for name in _OF_A_PROCESS:
         of_processes = rows[name]
         rows[name] = {key: of_processes[process] for key, process in process_of.items() if process in of_processes}
-    rows["processes"], rows["gpu_processes"] = listed, on_gpus
+    rows["processes"], rows["gpu_processes"] = listed, there
     rates: dict[str, Rates] = {}
     for name in RATES:
         table = RateTable(previous, current, name)
         rates[name] = _OfTheirProcesses(table, process_of) if name in _OF_A_PROCESS else table
-    return ProcessTable(current, rows, rates, process_of, of_processes=process_table(previous, current))
+    own = on_gpus(current, _key)
+    return ProcessTable(current, rows, rates, process_of, own, of_processes=process_table(previous, current))
+
+
+def _key(row: Row) -> Key:
+    return row[0], row[1], row[_START]
 
 
 def _stranger(pid: Cell, start: Cell, is_foreign: Cell, scanned_ns: int) -> Row:

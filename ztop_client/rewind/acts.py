@@ -173,8 +173,10 @@ class RewindActs:
             return f"{error.sentence} (at {error.position + 1})"
         self._question = text
 
+        finder = Finder(question)
+
         def work(frames: Iterator[Frame]) -> list[Stretch]:
-            finder, found = Finder(question), list[Stretch]()
+            found: list[Stretch] = []
             for pair in _pairs(frames):
                 found += finder.take(pair)
                 if len(found) >= _MOST_FOUND:
@@ -182,12 +184,13 @@ class RewindActs:
             return found + finder.rest()
 
         sections = {*needed_sections(question), "memory"}
-        self._gather(f"Find: {text}", _ALL_TIME, sections, work, self._show_found)
+        self._gather(f"Find: {text}", _ALL_TIME, sections, work, lambda found: self._show_found(found, finder.lacks()))
         return None
 
-    def _show_found(self, found: Sequence[Stretch]) -> None:
+    def _show_found(self, found: Sequence[Stretch], lacks: Sequence[str]) -> None:
         if not found:
-            self._say("It held at no moment that is remembered.")
+            because = f": {', '.join(lacks)}" if lacks else ""
+            self._say(f"It held at no moment that is remembered{because}.")
             return
         choices = [Choice(_described(stretch), stretch) for stretch in sorted(found, key=lambda one: one.from_ns)]
         title = f"Found {len(found)}" if len(found) < _MOST_FOUND else f"The first {len(found)} that were found"
@@ -219,7 +222,7 @@ class RewindActs:
                 raise RequestFailed(str(error)) from error
 
         def saved(count: int) -> None:
-            self._say(f"{count} frames are in {path}: ztop --replay {path}")
+            self._say(f"{count} frames are in {path}: {self._view.program.name} --replay {path}")
 
         self._gather(f"Saving {path}", span, None, work, saved)
         return None

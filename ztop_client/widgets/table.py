@@ -9,6 +9,7 @@ from ztop_client.columns.column import Align, Column
 from ztop_client.glyphs import Glyphs
 from ztop_client.view import View
 from ztop_client.widgets.canvas import Line, Piece, Run, cells, cut, draw, slice_cells
+from ztop_client.widgets.footer import message_lines
 from ztop_protocol.frame import Cell, Key
 from ztop_protocol.schema import PROCESSES
 
@@ -61,6 +62,8 @@ class Table:
         lines = [self._heading(view, width)]
         keys = view.window(height - 1)
         lines += [self._row(view, key, index, width) for index, key in enumerate(keys, view.top)]
+        if height > 1 and (why := view.lack) is not None:
+            lines += message_lines(why, width, self._glyphs)[: height - 1]
         blank: Line = [("text", None, b" " * width)]
         lines += [blank] * (height - len(lines))
         return lines

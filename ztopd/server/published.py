@@ -20,7 +20,9 @@ from ztopd.feed import Between
 from ztopd.server.access import HIDEABLE, Access, View, hides_processes, visible
 from ztopd.server.latest import Latest
 
-JOINED_SECTIONS = ("processes", "process_io", "process_counters", "process_executables", "memory")
+JOINED_SECTIONS = (
+    *("processes", "process_io", "process_counters", "process_executables", "memory", "gpus", "gpu_processes"),
+)
 """What :func:`ztop_protocol.processes.joined` joins."""
 
 

@@ -6,11 +6,12 @@ import pytest
 
 from tests.ztop_client.fake_source import SECOND, frame, row, with_sections
 from tests.ztop_client.gpu.scripted_gpus import gpu, growing, instance, machine
-from ztop_client.gpu.device import gpus, place_text, warnings, why_none
+from ztop_client.gpu.device import gpus, warnings, why_none
 from ztop_client.gpu.program import with_gpus
 from ztop_client.program import NothingToShow
 from ztop_client.sources.source import Pair
 from ztop_protocol.frame import Cell, Frame, Row
+from ztop_protocol.on_gpus import place_text
 
 
 def of(*rows: Row, seq: int = 10) -> Frame:

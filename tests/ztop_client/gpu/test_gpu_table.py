@@ -105,7 +105,7 @@ def test_order_filter_and_search(view: View) -> None:
     assert view.keys[0] == ("GPU-0000", 7000, SECOND), "the most memory first"
     view.order_by("oom_eta_seconds")
     assert view.keys[0] == ("GPU-0000", 7000, SECOND)
-    view.order_by("gpu")
+    view.order_by("gpu_index")
     assert [key[0] for key in view.keys] == ["GPU-0000"] * 4 + ["GPU-0001"] * 4
     view.filter_by("train.py")
     assert {key[1] for key in view.keys} == {7000, 7004}

@@ -55,15 +55,22 @@ def test_json_has_the_gpus_and_their_processes(tmp_path: Path) -> None:
     assert first["gpus"][0].keys() >= set(GPUS.names)
     assert all(tuple(one) == NAMES for one in first["gpu_processes"])
     grower = first["gpu_processes"][0]
-    assert (grower["gpu"], grower["user"], grower["comm"], grower["cpu_percent"]) == ("1", "alice", "python3", 50.0)
+    assert (grower["gpu_index"], grower["user"], grower["comm"], grower["cpu_percent"]) == (
+        "1",
+        "alice",
+        "python3",
+        50.0,
+    )
     assert {one["source"] for one in first["sources"]} == {"gpus"}
 
 
 def test_rows_and_columns_are_chosen(tmp_path: Path) -> None:
     path = recording(tmp_path, "2")
-    wanted = ("--replay", path, "--columns", "gpu,pid,vram_bytes,oom_eta_seconds", "--limit", "3")
-    (chosen, *_) = lines(tmp_path, *wanted, "--sort", "gpu")
-    assert [tuple(one) for one in chosen["gpu_processes"]] == [("gpu", "pid", "vram_bytes", "oom_eta_seconds")] * 3
+    wanted = ("--replay", path, "--columns", "gpu_index,pid,vram_bytes,oom_eta_seconds", "--limit", "3")
+    (chosen, *_) = lines(tmp_path, *wanted, "--sort", "gpu_index")
+    assert [tuple(one) for one in chosen["gpu_processes"]] == [
+        ("gpu_index", "pid", "vram_bytes", "oom_eta_seconds")
+    ] * 3
     assert [one["pid"] for one in chosen["gpu_processes"]] == [7000, 7001, 7002]
     (chosen, *_) = lines(tmp_path, "--replay", path, "--filter", "rss > 3G", "--columns", "pid")
     assert [one["pid"] for one in chosen["gpu_processes"]] == [7007, 7003]
