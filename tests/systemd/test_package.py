@@ -121,6 +121,7 @@ def test_removed_it_leaves_the_past_and_purged_nothing(machine: Machine) -> None
     assert machine.run("ls", "-A", "/usr/lib/ztop", "/run/ztopd", check=False).count("No such file") == 2
     assert machine.run("cat", "/etc/ztop/ztopd.toml") == "interval_seconds = 0.5\n"
     assert "timeline.ztop\n" in machine.run("ls", "/var/lib/ztopd")
+    assert "ztopd.service\n" in machine.run("ls", "/etc/systemd/system/multi-user.target.wants")
     machine.run("dpkg", "--purge", "ztop", seconds=90)
     assert (
         machine.run("getent", "passwd", "ztop", check=False)
