@@ -4,12 +4,14 @@ import ctypes
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgpack
 import pytest
 
 from tests.end_to_end.real_daemon import (
@@ -26,10 +28,12 @@ from tests.end_to_end.real_daemon import (
 )
 from tests.ztop_client.terminal_driver import Driver
 from ztop_client import Session
-from ztop_protocol.connection import RemoteError
+from ztop_protocol.connection import RemoteError, pack_request
 
 _PR_SET_DUMPABLE = 4
 """include/uapi/linux/prctl.h"""
+_CLONE_NEWUSER = 0x10000000
+"""include/uapi/linux/sched.h"""
 OWNER_SECTIONS = {"process_io", "process_executables"}
 
 
@@ -95,7 +99,8 @@ class TestAnotherUser:
 
         own = spawn(sleep_as_a_stranger)
         frame = frame_where(stranger, lambda frame: own in pids(frame, "process_io"))
-        assert stranger.hello()["sees"] == {"all": False, "owner_rows_of_uid": STRANGER}
+        sees = {"all": False, "owner_rows_of_uid": STRANGER, "because": "owner", "group": None}
+        assert stranger.hello()["sees"] == sees
         for section in OWNER_SECTIONS:
             assert pids(frame, section) == pids(stranger.snapshot(), section) == {own}
             assert pids(root.snapshot(), section) >= {own, os.getpid()}
@@ -117,7 +122,8 @@ class TestAnotherUser:
         own = spawn(sleep_as_nobody)
         frame_where(root, lambda frame: own in pids(frame, "process_io"))
         with Session(DaemonAs(daemon.path, NOBODY)) as nobody:
-            assert nobody.hello()["sees"] == {"all": False, "owner_rows_of_uid": None}
+            sees = {"all": False, "owner_rows_of_uid": None, "because": "nobody", "group": None}
+            assert nobody.hello()["sees"] == sees
             snapshot = nobody.snapshot()
             assert not OWNER_SECTIONS & set(snapshot.sections)
             assert own in pids(snapshot, "processes")
@@ -186,6 +192,43 @@ class TestAnotherUser:
         for pipe_end in (go, gone):
             os.close(pipe_end)
 
+    def test_a_user_namespace_makes_nobody_root(
+        self, daemon: Daemon, root: Session, stranger: Session, spawn: Callable[..., int]
+    ) -> None:
+        """Who is root in a namespace of its own is here who made it, with its processes and with what it may see."""
+        namespace = ("unshare", "--user", "--map-root-user")
+        done = subprocess.run(
+            [*namespace, "true"], capture_output=True, text=True, user=STRANGER, group=STRANGER, extra_groups=[]
+        )
+        if done.returncode:
+            pytest.skip(f"no user namespace may be made here: {done.stderr.strip()}")
+
+        def sleep_as_its_root() -> None:
+            become(STRANGER)
+            os.execvp("unshare", [*namespace, "sleep", "60"])
+
+        pid = spawn(sleep_as_its_root)
+        frame = frame_where(stranger, lambda frame: cells_of(frame, pid, "comm") == ("sleep",))
+        assert cells_of(frame, pid, "uid", "owner_uid") == (STRANGER, STRANGER)
+        frame_where(stranger, lambda frame: pid in pids(frame, "process_io"))
+        answers, answered = os.pipe()
+        unshare_user = prepared_unshare_user()
+
+        def ask_as_its_root() -> None:
+            become(STRANGER)
+            unshare_user(STRANGER)
+            connection = socket.socket(socket.AF_UNIX)
+            connection.connect(str(daemon.path))
+            connection.sendall(pack_request(1, "hello", None))
+            os.write(answered, bytes([os.geteuid()]) + connection.recv(1 << 16))
+
+        spawn(ask_as_its_root)
+        said = os.read(answers, 1 << 16)
+        answer = msgpack.unpackb(said[1:])[3]
+        assert (said[0], answer["uid"], answer["sees"]["because"]) == (0, STRANGER, "owner")
+        for pipe_end in (answers, answered):
+            os.close(pipe_end)
+
     def test_the_threads_of_others_are_public(self, stranger: Session) -> None:
         assert stranger.threads(os.getpid())
         with pytest.raises(RemoteError, match="process 4194304 does not exist"):
@@ -199,5 +242,19 @@ def prctl_set_dumpable() -> Callable[[int], None]:
     def call(value: int) -> None:
         if libc.prctl(_PR_SET_DUMPABLE, value, 0, 0, 0):
             raise OSError(ctypes.get_errno(), "prctl")
+
+    return call
+
+
+def prepared_unshare_user() -> Callable[[int], None]:
+    """Makes that user, who calls it, root of a user namespace; with everything found before a fork."""
+    libc, set_dumpable = ctypes.CDLL(None, use_errno=True), prctl_set_dumpable()
+
+    def call(uid: int) -> None:
+        # or its own files in /proc are root's
+        set_dumpable(1)
+        if libc.unshare(_CLONE_NEWUSER):
+            raise OSError(ctypes.get_errno(), "unshare")
+        Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
 
     return call

@@ -12,6 +12,8 @@ from ztop_protocol.schema import SECTIONS, Visibility
 
 NOBODY_UID = 65534
 """The overflow uid: whoever has no uid in our user namespace. Many may share it, so it owns nothing."""
+NOGROUP_GID = 65534
+"""The overflow gid, likewise: to be in it makes nobody a member."""
 
 HIDEABLE = frozenset(("processes", "threads", "process_events", "gpu_processes"))
 """Public sections that belong to the owners where /proc is mounted with hidepid."""
@@ -77,16 +79,36 @@ class View:
         return Access.NOTHING if self.uid is None else Access.OWN
 
 
-def view_of(peer: Peer, group_gid: int | None, is_private: bool = False) -> View:
-    """The view of a peer. Root and members of the group see everything.
+class Standing(Enum):
+    """What a peer is to the daemon: why it sees what it sees."""
 
-    So does the client of a private daemon: what the daemon sees, it sees with that client's own rights.
-    """
-    if peer.uid == 0 or (group_gid is not None and (peer.gid == group_gid or group_gid in peer.groups)):
-        return View(True, peer.uid)
+    ROOT = "root"
+    GROUP = "group"
+    """A member of the configured group."""
+    PRIVATE = "private"
+    """Who started a private daemon: what the daemon sees, it sees with that user's own rights."""
+    OWNER = "owner"
+    """Any other user, who sees what is his."""
+    NOBODY = "nobody"
+    """Uid 65534, to whom nothing belongs."""
+
+
+def standing_of(peer: Peer, group_gid: int | None, is_private: bool = False) -> Standing:
+    """What a peer is. Who has no uid here is nobody, whatever his groups."""
+    if peer.uid == 0:
+        return Standing.ROOT
     if is_private and peer.uid == os.geteuid():
-        return View(True, peer.uid)
-    return View(False, None if peer.uid == NOBODY_UID else peer.uid)
+        return Standing.PRIVATE
+    if peer.uid == NOBODY_UID:
+        return Standing.NOBODY
+    is_member = group_gid not in (None, NOGROUP_GID) and (peer.gid == group_gid or group_gid in peer.groups)
+    return Standing.GROUP if is_member else Standing.OWNER
+
+
+def view_of(peer: Peer, standing: Standing) -> View:
+    """What a peer of that standing may see."""
+    sees_all = standing not in (Standing.OWNER, Standing.NOBODY)
+    return View(sees_all, None if standing is Standing.NOBODY else peer.uid)
 
 
 def hides_processes(host: Section | None) -> bool:

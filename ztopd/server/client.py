@@ -9,7 +9,7 @@ import msgpack
 from ztop_protocol.codec import Wire
 from ztop_protocol.connection import Arguments
 from ztop_protocol.schema import SECTIONS
-from ztopd.server.access import Peer, View
+from ztopd.server.access import Peer, Standing, View
 from ztopd.server.hub import Hub
 
 FRAME_SECTIONS: tuple[str, ...] = tuple(name for name in SECTIONS if name != "threads")
@@ -18,10 +18,11 @@ FRAME_SECTIONS: tuple[str, ...] = tuple(name for name in SECTIONS if name != "th
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asks, and what may be seen by it."""
+    """Who asks, what it is to us, and what may be seen by it."""
 
     hub: Hub
     peer: Peer
+    standing: Standing
     view: View
 
 

@@ -26,7 +26,9 @@ class Settings:
     interval_ns: int
     sampler_pid: int
     group_gid: int | None = None
-    """Members of this group see everything."""
+    """Members of this group see everything,"""
+    group: str | None = None
+    """which is called so; None where there is none."""
     proc: str = "/proc"
     wish_fd: int | None = None
     """A byte written here, and the sampler reads for a few seconds what is read on demand."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from ztop_protocol.connection import SERVER_LIMITS, Connection, ProtocolViolation, Request
-from ztopd.server.access import Peer, peer_of, view_of
+from ztopd.server.access import Peer, peer_of, standing_of, view_of
 from ztopd.server.client import Client
 from ztopd.server.hub import Hub
 from ztopd.server.session import Session
@@ -132,9 +132,9 @@ class ClientConnection(asyncio.Protocol):
             transport.abort()
             return
         self._peer = peer
-        view = view_of(peer, listener.hub.settings.group_gid, listener.is_private)
+        standing = standing_of(peer, listener.hub.settings.group_gid, listener.is_private)
         transport.set_write_buffer_limits(HIGH_WATER_BYTES)
-        client = Client(listener.hub, peer, view)
+        client = Client(listener.hub, peer, standing, view_of(peer, standing))
         self._session = Session(client, transport.write, transport.abort, transport.get_write_buffer_size)
         self._task = asyncio.get_running_loop().create_task(self._serve(transport, self._session))
 

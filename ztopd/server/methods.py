@@ -46,6 +46,8 @@ async def hello(client: Client, _: Arguments) -> bytes:
             "sees": {
                 "all": client.view.sees_all,
                 "owner_rows_of_uid": None if client.view.sees_all else client.view.uid,
+                "because": client.standing.value,
+                "group": hub.settings.group,
             },
             "sections": {
                 name: str(Visibility.OWNER if hides and name in HIDEABLE else section.visibility)
@@ -245,4 +247,4 @@ METHODS: dict[str, Method] = {
     "events": strip.events,
     "segment": past.segment,
 }
-"""``subscribe`` and ``unsubscribe`` are the session's own."""
+"""All but the session's own, :data:`ztopd.server.session.OWN_METHODS`."""

@@ -133,8 +133,10 @@ def main() -> int:
     options = parser.parse_args()
     if problem := drop_privileges():
         _log.warning("%s", problem)
+    gid = _gid(options.group)
     settings = Settings(
-        *(options.interval_ns, options.sampler_pid, _gid(options.group), options.proc, options.wish_fd),
+        *(options.interval_ns, options.sampler_pid, gid, None if gid is None else options.group),
+        *(options.proc, options.wish_fd),
         *(options.ring_frames, options.ring_bytes, options.command_lines),
     )
     store = None

@@ -71,18 +71,24 @@ class Session:
     async def _handle(self, request: Request) -> None:
         if not are_arguments(request.arguments):
             raise read.bad("the arguments of a method are one map of names and values")
-        if request.method == "subscribe":
-            subscription = self._subscribe(request.arguments)
-            answer = {"subscription": subscription.id, "interval_ns": self.client.hub.settings.interval_ns}
-            self.send(pack_response(request.id, pack(answer)))
-            self._start(subscription)
-        elif request.method == "unsubscribe":
-            self._unsubscribe(request.arguments)
-            self.send(pack_response(request.id, pack({})))
+        if (own := OWN_METHODS.get(request.method)) is not None:
+            own(self, request)
         elif (method := METHODS.get(request.method)) is not None:
             self.send(pack_response(request.id, await method(self.client, request.arguments)))
         else:
             raise read.Refusal(ErrorCode.UNKNOWN_METHOD, f"there is no method {read.shown(request.method)}")
+
+    def subscribe(self, request: Request) -> None:
+        """Frames from now on; the first come after the answer."""
+        subscription = self._subscribe(request.arguments)
+        answer = {"subscription": subscription.id, "interval_ns": self.client.hub.settings.interval_ns}
+        self.send(pack_response(request.id, pack(answer)))
+        self._start(subscription)
+
+    def unsubscribe(self, request: Request) -> None:
+        """No more of them."""
+        self._unsubscribe(request.arguments)
+        self.send(pack_response(request.id, pack({})))
 
     def close(self) -> None:
         """The client is gone."""
@@ -199,3 +205,10 @@ class Session:
         subscription.base = self.client.hub.published.base(
             self.client.view, subscription.names, seq, whole=subscription.ticks > 1
         )
+
+
+OWN_METHODS: dict[str, Callable[[Session, Request], None]] = {
+    "subscribe": Session.subscribe,
+    "unsubscribe": Session.unsubscribe,
+}
+"""Beside :data:`ztopd.server.methods.METHODS`: those that change what a connection is sent."""

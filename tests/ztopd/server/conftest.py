@@ -12,7 +12,7 @@ from ztop_protocol.connection import CLIENT_LIMITS, Connection, Notification, Re
 from ztop_protocol.frame import Cell, Frame, Key, Row, Section, apply, diff
 from ztop_protocol.schema import SECTIONS
 from ztop_protocol.segment import EncodedFrame
-from ztopd.server.access import Peer, View
+from ztopd.server.access import Peer, Standing, View, standing_of
 from ztopd.server.client import Client
 from ztopd.server.hub import Hub, Settings
 from ztopd.server.session import Session
@@ -160,7 +160,8 @@ def connect(hub: Hub) -> Iterator[Callable[..., FakeClient]]:
     def make(view: View = ROOT) -> FakeClient:
         peer = Peer(99, 65534 if view.uid is None else view.uid, 100, frozenset())
         box: list[FakeClient] = []
-        session = Session(Client(hub, peer, view), lambda data: box[0].take(data), lambda: None)
+        standing = Standing.GROUP if view.sees_all and peer.uid else standing_of(peer, None)
+        session = Session(Client(hub, peer, standing, view), lambda data: box[0].take(data), lambda: None)
         box.append(FakeClient(session, Connection(CLIENT_LIMITS)))
         made.append(box[0])
         return box[0]

@@ -10,7 +10,19 @@ import pytest
 
 from ztop_protocol.frame import Section
 from ztop_protocol.schema import SECTIONS, Visibility
-from ztopd.server.access import NOBODY_UID, Access, Peer, View, hides_processes, peer_of, rows_of, view_of
+from ztopd.server.access import (
+    NOBODY_UID,
+    NOGROUP_GID,
+    Access,
+    Peer,
+    Standing,
+    View,
+    hides_processes,
+    peer_of,
+    rows_of,
+    standing_of,
+    view_of,
+)
 
 NO_GROUPS: frozenset[int] = frozenset()
 OWNER_SECTIONS = {name for name, section in SECTIONS.items() if section.visibility is Visibility.OWNER}
@@ -41,24 +53,32 @@ def test_all_groups_of_the_peer_are_read(groups: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("peer", "group", "view"),
+    ("peer", "group", "standing", "view"),
     [
-        (Peer(1, 0, 0, NO_GROUPS), None, View(True, 0)),
-        (Peer(1, 1000, 1000, NO_GROUPS), None, View(False, 1000)),
-        (Peer(1, 1000, 50, NO_GROUPS), 50, View(True, 1000)),
-        (Peer(1, 1000, 1000, frozenset((4, 50))), 50, View(True, 1000)),
-        (Peer(1, 1000, 1000, frozenset((4, 51))), 50, View(False, 1000)),
-        (Peer(1, 1000, 0, frozenset((0,))), None, View(False, 1000)),
-        (Peer(1, NOBODY_UID, NOBODY_UID, NO_GROUPS), None, View(False, None)),
+        (Peer(1, 0, 0, NO_GROUPS), None, Standing.ROOT, View(True, 0)),
+        (Peer(1, 1000, 1000, NO_GROUPS), None, Standing.OWNER, View(False, 1000)),
+        (Peer(1, 1000, 50, NO_GROUPS), 50, Standing.GROUP, View(True, 1000)),
+        (Peer(1, 1000, 1000, frozenset((4, 50))), 50, Standing.GROUP, View(True, 1000)),
+        (Peer(1, 1000, 1000, frozenset((4, 51))), 50, Standing.OWNER, View(False, 1000)),
+        (Peer(1, 1000, 0, frozenset((0,))), None, Standing.OWNER, View(False, 1000)),
+        (Peer(1, NOBODY_UID, NOBODY_UID, NO_GROUPS), None, Standing.NOBODY, View(False, None)),
+        # whoever has no ids in our user namespace has these, whatever he is where he comes from
+        (Peer(1, NOBODY_UID, 50, NO_GROUPS), 50, Standing.NOBODY, View(False, None)),
+        (Peer(1, 1000, NOGROUP_GID, frozenset((NOGROUP_GID,))), NOGROUP_GID, Standing.OWNER, View(False, 1000)),
     ],
 )
-def test_root_and_the_group_see_everything_others_their_own(peer: Peer, group: int | None, view: View) -> None:
-    assert view_of(peer, group) == view
+def test_root_and_the_group_see_everything_others_their_own(
+    peer: Peer, group: int | None, standing: Standing, view: View
+) -> None:
+    assert standing_of(peer, group) is standing
+    assert view_of(peer, standing) == view
 
 
 def test_who_started_a_private_daemon_sees_what_it_sees() -> None:
-    assert view_of(Peer(1, os.geteuid(), 7, NO_GROUPS), None, is_private=True).sees_all
-    assert not view_of(Peer(1, os.geteuid() + 1, 7, NO_GROUPS), None, is_private=True).sees_all
+    own, other = Peer(1, os.geteuid(), 7, NO_GROUPS), Peer(1, os.geteuid() + 1, 7, NO_GROUPS)
+    assert standing_of(own, None, is_private=True) is (Standing.PRIVATE if own.uid else Standing.ROOT)
+    assert view_of(own, Standing.PRIVATE).sees_all
+    assert standing_of(other, None, is_private=True) is Standing.OWNER
 
 
 @pytest.mark.parametrize("name", SECTIONS)

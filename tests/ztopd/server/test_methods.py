@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +37,23 @@ def column(answer: Any, name: str, section: str = "processes") -> list[Any]:
     return [row[table["columns"].index(name)] for row in table["rows"]]
 
 
-async def test_hello_says_who_one_is_and_what_one_sees(two_frames: Any, connect: Connect) -> None:
+async def test_hello_says_who_one_is_and_what_one_sees(two_frames: Any, hub: Hub, connect: Connect) -> None:
     answer = await connect(ANN).call("hello")
     assert answer["version"] == VERSION
     assert answer["protocol_version"] == PROTOCOL_VERSION
     assert answer["schema_version"] == SCHEMA_VERSION
     assert (answer["pid"], answer["uid"], answer["gid"]) == (99, 1000, 100)
-    assert answer["sees"] == {"all": False, "owner_rows_of_uid": 1000}
+    nobodys: dict[str, Any] = {"all": False, "owner_rows_of_uid": None, "because": "nobody", "group": None}
+    assert answer["sees"] == nobodys | {"owner_rows_of_uid": 1000, "because": "owner"}
     assert answer["interval_ns"] == 10**9
     assert answer["boot_id"] == "boot"
     assert answer["hidepid"] == 0
     assert answer["sections"] == {name: section.visibility.value for name, section in SECTIONS.items()}
-    assert (await connect().call("hello"))["sees"] == {"all": True, "owner_rows_of_uid": None}
-    assert (await connect(STRANGER).call("hello"))["sees"] == {"all": False, "owner_rows_of_uid": None}
+    assert (await connect().call("hello"))["sees"] == nobodys | {"all": True, "because": "root"}
+    assert (await connect(STRANGER).call("hello"))["sees"] == nobodys
+    hub.settings = replace(hub.settings, group_gid=50, group="adm")
+    admitted = nobodys | {"all": True, "because": "group", "group": "adm"}
+    assert (await connect(View(True, 1000)).call("hello"))["sees"] == admitted
 
 
 async def test_hello_and_status_answer_before_the_first_frame(connect: Connect) -> None:

@@ -224,7 +224,8 @@ def test_another_user_sees_its_own(server: Server, tmp_path: Path) -> None:
     unpacker = msgpack.Unpacker()
     unpacker.feed(done.stdout)
     hello, snapshot = unpacker
-    assert (hello[3]["uid"], hello[3]["sees"]) == (1000, {"all": False, "owner_rows_of_uid": 1000})
+    sees = {"all": False, "owner_rows_of_uid": 1000, "because": "owner", "group": None}
+    assert (hello[3]["uid"], hello[3]["sees"]) == (1000, sees)
     assert [row[0] for row in snapshot[3]["sections"]["process_io"]["rows"]] == [20]
     assert len(snapshot[3]["sections"]["processes"]["rows"]) == 3
 
