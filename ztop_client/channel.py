@@ -56,6 +56,8 @@ class Channel:
         self._frame: Frame | None = None
         self._arrived: deque[Frame] = deque(maxlen=_MOST_KEPT_FRAMES)
         self._between: Frame | None = None
+        self._between_decoder = FrameDecoder()
+        """Apart: deltas of frames go by the columns of frames."""
 
     def fileno(self) -> int:
         """The descriptor, to be watched for reading."""
@@ -189,8 +191,7 @@ class Channel:
                     self._take_frame(kind, arguments)
 
     def _take_between(self, arguments: Arguments) -> None:
-        # whole sections: the columns of the chain of frames are left alone
-        between = FrameDecoder().frame(arguments)
+        between = self._between_decoder.frame(arguments)
         if self._frame is not None and (between.boot_id, between.seq) == (self._frame.boot_id, self._frame.seq):
             self._between = between
 
