@@ -1,5 +1,7 @@
 """The units in a machine that systemd runs: who holds what, who sees what, and what is back after which death."""
 
+import os
+
 import pytest
 
 from tests.end_to_end.real_daemon import until
@@ -113,6 +115,38 @@ def test_who_sees_what(machine: Machine) -> None:
     machine.run("rm", "/run/systemd/system/ztopd.service.d/all-io.conf")
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "restart", "ztopd.service")
+
+
+def test_over_ssh_one_sees_what_the_user_sees_whom_ssh_let_in(machine: Machine) -> None:
+    for program in ("/usr/sbin/sshd", "/usr/bin/ssh"):
+        if not os.path.exists(program):
+            pytest.skip(f"there is no {program}: apt install openssh-server openssh-client")
+    machine.run("ssh-keygen", "-A")
+    machine.run("systemctl", "start", "ssh.service")
+    for name in ("alice", "bob"):
+        machine.run("mkdir", "-m", "700", f"/home/{name}/.ssh", user=name)
+    machine.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/home/alice/.ssh/id_ed25519", user="alice")
+    machine.write("/home/bob/.ssh/authorized_keys", machine.run("cat", "/home/alice/.ssh/id_ed25519.pub"))
+    host_key = machine.run("cat", "/etc/ssh/ssh_host_ed25519_key.pub")
+    machine.write("/home/alice/.ssh/known_hosts", f"127.0.0.1 {host_key}")
+    drop_in(machine, "all-io", machine.run("cat", "/opt/ztop-source/systemd/ztopd-all-io.conf"))
+    bob = uid(machine, "bob")
+    look = LOOK.replace('with connect("/run/ztopd/ztopd.sock")', "with Session(SshDaemon(*sys.argv[1:]))")
+    look = f"import sys\nfrom ztop_client import Session\nfrom ztop_client.sources.ssh import SshDaemon\n{look}"
+    seen = machine.python(look, "bob@127.0.0.1", "/run/ztopd/ztopd.sock", user="alice")
+    assert seen["all"] is False
+    assert {uid(machine, name) for name in ("alice", "bob", "root")} <= set(seen["processes"])
+    assert (seen["process_io"], seen["process_executables"]) == ([bob], [bob])
+    ztop = (f"{PREFIX}/bin/ztop", "-b", "-n", "1", "--limit", "1", "--ssh")
+    assert "Tasks" in machine.run(*ztop, "bob@127.0.0.1", user="alice")
+    # carol never let her in
+    assert machine.run(*ztop, "carol@127.0.0.1", user="alice", check=False).startswith(
+        "ztop: ssh to carol@127.0.0.1: carol@127.0.0.1: Permission denied ("
+    )
+    machine.run("rm", "/run/systemd/system/ztopd.service.d/all-io.conf")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "ztopd.service")
+    machine.run("systemctl", "stop", "ssh.service")
 
 
 def test_a_killed_server_and_a_killed_sampler_are_back(machine: Machine) -> None:
