@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.real_daemon import Daemon
+from tests.end_to_end.sshd import Sshd
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +44,17 @@ def start(folder: Path) -> Iterator[Callable[..., Daemon]]:
 def daemon(start: Callable[..., Daemon]) -> Daemon:
     """One that makes a frame every 0.2 s."""
     return start()
+
+
+@pytest.fixture
+def sshd(folder: Path) -> Iterator[Sshd]:
+    """One that lets in whoever runs the tests; afterwards no client has left anything."""
+    place = folder / "ssh"
+    place.mkdir()
+    running = Sshd(place)
+    yield running
+    running.close()
+    assert list(running.runtime.iterdir()) == []
 
 
 @pytest.fixture

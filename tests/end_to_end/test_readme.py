@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.real_daemon import Daemon
+from tests.end_to_end.sshd import HOST, Sshd
 from tests.protocol.recorded_frames import made, record
 from tests.ztop_client.fake_daemon import FakeDaemon, memory
 from tests.ztop_client.terminal_driver import Driver
@@ -37,6 +38,7 @@ COMMANDS = [shlex.split(line, comments=True) for line in indented() if re.match(
 
 LOOKING_BACK = [command for command in COMMANDS if {"--at", "--replay"} & set(command) and "--export" not in command]
 FINDING = [command for command in COMMANDS if "--find" in command]
+OVER_SSH = [command for command in COMMANDS if "--ssh" in command]
 KEEPING = [command for command in COMMANDS if {"--record", "--export"} & set(command)]
 
 
@@ -66,8 +68,9 @@ def test_version(name: str) -> None:
 def test_every_command_is_tested_here() -> None:
     batch = [command for command in COMMANDS if command[:2] == ["ztop", "-b"]]
     with_path = [command for command in COMMANDS if "--socket" in command]
-    others = [command for command in COMMANDS if command not in batch + with_path + LOOKING_BACK + KEEPING + FINDING]
-    assert (len(batch), len(with_path), len(LOOKING_BACK), len(KEEPING), len(FINDING)) == (4, 2, 4, 4, 1)
+    found = (batch, with_path, LOOKING_BACK, KEEPING, FINDING, OVER_SSH)
+    others = [command for command in COMMANDS if not any(command in those for those in found)]
+    assert tuple(map(len, found)) == (4, 2, 4, 4, 1, 2)
     # test_ztopd_cli.py runs a daemon without options, but for the path
     assert sorted(others) == [["sudo", "ztopd"], ["ztop"], ["ztopd", "--check"]]
 
@@ -102,6 +105,23 @@ def test_finding(command: list[str]) -> None:
         assert done.returncode in statuses, done.stderr
         assert "Traceback" not in done.stderr
     assert done.stdout.splitlines()[0].split()[:5] == ["FROM", "TO", "FOR", "PID", "USER"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", OVER_SSH, ids=shlex.join)
+def test_over_ssh(command: list[str], daemon: Daemon, sshd: Sshd) -> None:
+    host = command[command.index("--ssh") + 1]
+    there = f"{sshd.user}@{HOST}" if "@" in host else HOST
+    arguments = [there if part == host else part for part in command] + ["--socket", str(daemon.path)]
+    with Driver(run_as_installed(arguments), 160, 30, sshd.environ) as driver:
+        if "-b" in command:
+            assert driver.ended(30) == 0
+            assert json.loads(driver.output)["processes"]
+        else:
+            driver.wait(f"ztopd on {there}", 30)
+            driver.wait("live")
+            driver.send("q")
+            assert driver.ended() == 0
 
 
 @pytest.mark.usefixtures("usual")

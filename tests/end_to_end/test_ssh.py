@@ -24,17 +24,6 @@ TITLE = f"ztopd on {HOST}"
 
 
 @pytest.fixture
-def sshd(folder: Path) -> Iterator[Sshd]:
-    place = folder / "ssh"
-    place.mkdir()
-    running = Sshd(place)
-    yield running
-    running.close()
-    # whatever became of the clients
-    assert list(running.runtime.iterdir()) == []
-
-
-@pytest.fixture
 def ztop(daemon: Daemon, sshd: Sshd) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs ``ztop --ssh`` without a terminal."""
 
