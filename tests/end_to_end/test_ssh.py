@@ -39,8 +39,8 @@ def ztop(daemon: Daemon, sshd: Sshd) -> Callable[..., subprocess.CompletedProces
     return run
 
 
-def screen(sshd: Sshd, *arguments: str) -> Driver:
-    command = [sys.executable, "-P", "-W", "error", "-m", "ztop_client", *arguments]
+def screen(sshd: Sshd, *arguments: str, module: str = "ztop_client") -> Driver:
+    command = [sys.executable, "-P", "-W", "error", "-m", module, *arguments]
     return Driver(command, 150, 24, sshd.environ)
 
 
@@ -123,9 +123,22 @@ def test_a_moment_of_the_past_takes_one_connection(daemon: Daemon, sshd: Sshd) -
     assert sshd.log().count("Accepted publickey") == 1
 
 
-def test_a_killed_client_takes_ssh_with_it(daemon: Daemon, sshd: Sshd) -> None:
+def test_ctrl_c_while_it_asks(daemon: Daemon, sshd: Sshd) -> None:
+    sshd.know("")
     with screen(sshd, "--ssh", HOST, "--socket", str(daemon.path)) as driver:
-        driver.wait("live", SECONDS)
+        driver.wait("Are you sure you want to continue connecting", SECONDS)
+        ssh = ssh_of(driver)
+        driver.send("\x03")
+        assert driver.ended(SECONDS) == 130
+        assert ssh is not None
+        until(lambda: not is_running(ssh), "ssh has ended")
+        assert "Traceback" not in driver.text
+
+
+@pytest.mark.parametrize("module", ["ztop_client", "ztop_client.gpu"])
+def test_a_killed_client_takes_ssh_with_it(module: str, daemon: Daemon, sshd: Sshd) -> None:
+    with screen(sshd, "--ssh", HOST, "--socket", str(daemon.path), module=module) as driver:
+        driver.wait(lambda: TITLE in driver.text and "live" in driver.text, SECONDS)
         ssh = ssh_of(driver)
         assert ssh is not None
         os.kill(driver.pid, signal.SIGKILL)
