@@ -9,11 +9,14 @@ from itertools import chain
 from ztop_client.batch import columns_of_terminal, print_texts
 from ztop_client.columns.column import Align
 from ztop_client.difference.compare import SECTIONS, NoTwoMoments, difference
-from ztop_client.difference.result import DEFAULT_SORT, Difference, Used, in_order
+from ztop_client.difference.result import DEFAULT_SORT, Difference, in_order
 from ztop_client.difference.table import (
     CGROUP_COLUMNS,
+    GPU_COLUMNS,
+    GPU_PROCESS_COLUMNS,
     PROCESS_COLUMNS,
     USER_COLUMNS,
+    Told,
     UseColumn,
     headline,
     machine_lines,
@@ -74,6 +77,7 @@ def _compared(past: Past, options: Options) -> str:
         processes=tuple(in_order(found.processes, sort)[: options.limit]),
         users=tuple(in_order(found.users, sort)[: options.limit]),
         cgroups=tuple(in_order(found.cgroups, sort)[: options.limit]),
+        gpu_processes=found.gpu_processes[: options.limit],
     )
     return (
         _json(dataclasses.asdict(found))
@@ -114,6 +118,9 @@ def _json(value: object) -> str:
 def _page(found: Difference, program: Program, limit: int) -> str:
     lines = [f"{program.name} --diff {headline(found)}", *(f"note: {one}" for one in notes(found))]
     lines += [f"{label:<5}{words}" for label, words in machine_lines(found)]
+    if found.gpus:
+        lines += ["", *_table(found, found.gpus, GPU_COLUMNS, limit)]
+        lines += ["", *_table(found, found.gpu_processes, GPU_PROCESS_COLUMNS, limit)]
     lines += ["", *_table(found, found.processes, PROCESS_COLUMNS, limit)]
     lines += [f"{'':16} {time:>8} {share:>6} {what}" for time, share, what in remainder_lines(found)]
     lines += ["", *_table(found, found.users, USER_COLUMNS, limit)]
@@ -126,7 +133,7 @@ def _lines(lines: Iterable[str]) -> str:
     return "".join(f"{(printable(line) if columns is None else fit(line, columns)).rstrip()}\n" for line in lines)
 
 
-def _table(found: Difference, rows: Sequence[Used], columns: Sequence[UseColumn[Used]], limit: int) -> Iterator[str]:
+def _table(found: Difference, rows: Sequence[Told], columns: Sequence[UseColumn[Told]], limit: int) -> Iterator[str]:
     shown = rows[:limit]
     texts: list[tuple[str, ...]] = [tuple(printable(column.text(found, row)) for column in columns) for row in shown]
     titles = tuple(column.title for column in columns)

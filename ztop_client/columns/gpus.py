@@ -5,6 +5,8 @@ from ztop_client.formats import bytes_text, percent_text
 from ztop_protocol import on_gpus
 from ztop_protocol.frame import Cell
 
+OF_ANOTHER_NAMESPACE = "(a pid of another pid namespace)"
+"""In place of the command of a process that only a GPU knows."""
 _SECTIONS = on_gpus.SECTIONS | {"processes"}
 
 

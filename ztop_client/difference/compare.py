@@ -10,6 +10,7 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import TypeAlias
 
+from ztop_client.difference.gpus import OnGpus
 from ztop_client.difference.growth import Growth
 from ztop_client.difference.lives import Lives, ProcessUse, Use, sum_of_known, together
 from ztop_client.difference.result import (
@@ -28,9 +29,10 @@ from ztop_protocol.schema import EVENTS
 from ztop_protocol.timeline import GAP_INTERVALS
 from ztop_protocol.traffic import outer_networks, physical_disks
 
-SECTIONS = frozenset(
-    ("host", "cpus", "memory", "pressure", "disks", "networks", "cgroups", "processes", "process_io", "events")
-)
+SECTIONS = frozenset((
+    *("host", "cpus", "memory", "pressure", "disks", "networks", "cgroups", "processes", "process_io", "events"),
+    *("gpus", "gpu_processes"),
+))  # fmt: skip
 """What a difference is made of."""
 MOST_TOLD = 100
 """So many gaps, and so many events, are kept; more are only counted."""
@@ -114,6 +116,7 @@ class _Span:
         self.first = self.last = frame
         self.frames = 0
         self._lives = Lives(since_boot=since_boot)
+        self._on_gpus = OnGpus(since_boot=since_boot)
         self._cpus = growth("cpus", *_CPU_COUNTERS, "iowait_time_ns", signed=("iowait_time_ns",))
         self._host = growth("host", "forks")
         self._memory = growth("memory", "swap_in_bytes", "swap_out_bytes", "major_page_faults", "oom_kills")
@@ -132,6 +135,7 @@ class _Span:
     def take(self, frame: Frame) -> None:
         """The next frame, which is newer than the last."""
         self._lives.take(frame)
+        self._on_gpus.take(frame)
         for growth in self._growths:
             growth.take(frame.sections.get(growth.section))
         if self.frames:
@@ -178,6 +182,8 @@ class _Span:
             waiting=tuple(self._waiting()),
             disks=tuple(self._traffic(self._disks, physical_disks)),
             networks=tuple(self._traffic(self._networks, outer_networks)),
+            gpus=tuple(self._on_gpus.gpus()),
+            gpu_processes=tuple(self._on_gpus.processes()),
             event_count=self._event_count,
             events=tuple(self._events),
         )

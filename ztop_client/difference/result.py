@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import TypeAlias, TypeVar
 
+from ztop_client.difference.gpus import GpuProcessUse, GpuUse
 from ztop_client.difference.lives import ProcessUse, Use
 from ztop_protocol.rates import percent
 
@@ -147,6 +148,9 @@ class Difference:
     waiting: tuple[Waiting, ...]
     disks: tuple[Traffic, ...]
     networks: tuple[Traffic, ...]
+    gpus: tuple[GpuUse, ...]
+    gpu_processes: tuple[GpuProcessUse, ...]
+    """In the order of their growth."""
     event_count: int
     events: tuple[Happening, ...]
 

@@ -5,19 +5,23 @@ The page of ``ztop --diff`` and the screen's dialog are both made of them. Nothi
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Generic
+from typing import Generic, TypeVar
 
 from ztop_client.columns.column import Align
+from ztop_client.columns.gpus import OF_ANOTHER_NAMESPACE
+from ztop_client.difference.gpus import GpuProcessUse, GpuUse
 from ztop_client.difference.lives import ProcessUse
-from ztop_client.difference.result import Difference, GroupUse, Used
+from ztop_client.difference.result import Difference, GroupUse
 from ztop_client.formats import ABSENT, bytes_text, count_text, label_text, percent_text, span_text, time_text
 from ztop_client.moments import moment_text
+
+Told = TypeVar("Told", ProcessUse, GroupUse, GpuUse, GpuProcessUse)
 
 UNSEEN = "ended or too short-lived to be seen"
 
 
 @dataclass(frozen=True, slots=True)
-class UseColumn(Generic[Used]):
+class UseColumn(Generic[Told]):
     """One column. ``width`` in cells, 0: what is left of the line. ``is_extra``: only where there is room for it.
 
     ``sort`` is the column of :data:`ztop_client.difference.result.SORT_COLUMNS` that it shows, if it does.
@@ -26,7 +30,7 @@ class UseColumn(Generic[Used]):
     title: str
     width: int
     align: Align
-    text: Callable[[Difference, Used], str]
+    text: Callable[[Difference, Told], str]
     sort: str | None = None
     is_extra: bool = False
 
@@ -45,6 +49,17 @@ def _life(_: Difference, row: ProcessUse) -> str:
     if row.is_born and row.is_ended:
         return "brief"
     return "born" if row.is_born else "ended" if row.is_ended else ""
+
+
+def _stay(_: Difference, row: GpuProcessUse) -> str:
+    """Whether it came to the GPU and left it in between."""
+    if row.has_come and row.has_gone:
+        return "brief"
+    return "came" if row.has_come else "went" if row.has_gone else ""
+
+
+def _command_on_gpu(_: Difference, row: GpuProcessUse) -> str:
+    return OF_ANOTHER_NAMESPACE if row.foreign_pid else row.command_line or label_text(row.name)
 
 
 def _command(_: Difference, row: ProcessUse) -> str:
@@ -94,6 +109,29 @@ CGROUP_COLUMNS: tuple[UseColumn[GroupUse], ...] = (
     UseColumn("CGROUP", 0, Align.LEFT, lambda _, row: label_text(row.name)),
 )
 """COUNTED is the kernel's own count, with what lies below it and was never seen."""
+
+GPU_COLUMNS: tuple[UseColumn[GpuUse], ...] = (
+    UseColumn("GPU", 4, Align.RIGHT, lambda _, row: row.index),
+    UseColumn("VRAM+", 6, Align.RIGHT, lambda _, row: grown_text(row.vram.grown_bytes)),
+    UseColumn("FROM", 5, Align.RIGHT, lambda _, row: bytes_text(row.vram.before_bytes)),
+    UseColumn("TO", 5, Align.RIGHT, lambda _, row: bytes_text(row.vram.after_bytes)),
+    UseColumn("MOST", 5, Align.RIGHT, lambda _, row: bytes_text(row.vram.most_bytes)),
+    UseColumn("OF", 5, Align.RIGHT, lambda _, row: bytes_text(row.memory_total_bytes)),
+    UseColumn("BUSY%", 5, Align.RIGHT, lambda _, row: percent_text(row.busy_percent)),
+    UseColumn("LIFE", 5, Align.LEFT, lambda _, row: "gone" if row.is_gone else ""),
+    UseColumn("NAME", 0, Align.LEFT, lambda _, row: label_text(row.name)),
+)
+GPU_PROCESS_COLUMNS: tuple[UseColumn[GpuProcessUse], ...] = (
+    UseColumn("GPU", 4, Align.RIGHT, lambda _, row: row.gpu_index),
+    UseColumn("PID", 7, Align.RIGHT, lambda _, row: label_text(row.pid)),
+    UseColumn("USER", 8, Align.LEFT, lambda _, row: label_text(row.user)),
+    UseColumn("VRAM+", 6, Align.RIGHT, lambda _, row: grown_text(row.vram.grown_bytes)),
+    UseColumn("FROM", 5, Align.RIGHT, lambda _, row: bytes_text(row.vram.before_bytes)),
+    UseColumn("TO", 5, Align.RIGHT, lambda _, row: bytes_text(row.vram.after_bytes)),
+    UseColumn("MOST", 5, Align.RIGHT, lambda _, row: bytes_text(row.vram.most_bytes)),
+    UseColumn("LIFE", 5, Align.LEFT, _stay),
+    UseColumn("COMMAND", 0, Align.LEFT, _command_on_gpu),
+)
 
 
 def remainder_lines(found: Difference) -> Iterator[tuple[str, str, str]]:

@@ -13,6 +13,7 @@ from ztop_client.export.files import ExportError, Format, TableFile, open_table
 from ztop_client.export.table import EXPORTED_SECTIONS, Exported, columns, rows
 from ztop_client.json_lines import IN_PROCESSES
 from ztop_client.sources.source import Pair
+from ztop_protocol import on_gpus
 
 _BATCH_ROWS = 50_000
 _SECOND_NS = 1_000_000_000
@@ -36,7 +37,7 @@ def paths(path: str, sections: Sequence[str]) -> dict[str, str]:
 
 def needed_sections(sections: Sequence[str]) -> tuple[str, ...]:
     """Those that frames must have so that these can be exported."""
-    beside = (*IN_PROCESSES, "memory") if "processes" in sections else ()
+    beside = (*IN_PROCESSES, "memory", *sorted(on_gpus.SECTIONS)) if "processes" in sections else ()
     return tuple(dict.fromkeys((*sections, *beside)))
 
 

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from ztop_client.json_lines import IN_PROCESSES, SECTION_NAMES, names
 from ztop_client.sources.source import Pair
 from ztop_protocol.frame import Cell, Row
+from ztop_protocol.on_gpus import ON_GPUS
 from ztop_protocol.processes import joined
 from ztop_protocol.rates import RATES, rates
 from ztop_protocol.schema import SECTIONS
@@ -56,7 +57,8 @@ def columns(section: str) -> tuple[ExportColumn, ...]:
         "memory_percent": ExportColumn("memory_percent", float, "percent", "gauge", "rss_bytes of the machine's memory")
     }
     for part in parts:
-        for column in SECTIONS[part].columns:
+        on_gpus = ON_GPUS if part == "processes" else ()
+        for column in (*SECTIONS[part].columns, *on_gpus):
             known.setdefault(
                 column.name,
                 ExportColumn(column.name, column.type, str(column.unit), str(column.kind), column.source),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ztop_client.columns.column import ProcessTable, Rates, process_table
+from ztop_client.columns.gpus import OF_ANOTHER_NAMESPACE
 from ztop_protocol.frame import Cell, Frame, Key, Row
 from ztop_protocol.on_gpus import on_gpus
 from ztop_protocol.rates import RATES, START_RESOLUTION_NS, RateRow, RateTable
@@ -71,7 +72,7 @@ def _key(row: Row) -> Key:
 def _stranger(pid: Cell, start: Cell, is_foreign: Cell, scanned_ns: int) -> Row:
     """Stands for a process of which the host says nothing; it looked at all processes at ``scanned_ns``."""
     if is_foreign:
-        why = "(a pid of another pid namespace)"
+        why = OF_ANOTHER_NAMESPACE
     elif start is None:
         why = "(no process here has this pid)"
     elif isinstance(start, int) and start > scanned_ns - START_RESOLUTION_NS:

@@ -26,7 +26,7 @@ from ztop_client.rewind.walk import Ask
 from ztop_client.sources.source import Pair, RequestFailed
 from ztop_client.view import View
 from ztop_client.widgets.dialogs import Choice, Menu
-from ztop_client.widgets.difference_page import DifferencePage
+from ztop_client.widgets.difference_page import Chapter, DifferencePage
 from ztop_client.widgets.explain_page import ExplainPage
 from ztop_client.widgets.footer import Prompt
 from ztop_client.widgets.progress import ProgressBox
@@ -139,7 +139,9 @@ class RewindActs:
         self._gather("What changed", span, COMPARED_SECTIONS, _difference, self._show_difference)
 
     def _show_difference(self, found: Difference) -> None:
-        self._screen.open(DifferencePage(found, self._go_to))
+        # where the rows are processes on GPUs, what changed there comes first
+        is_of_gpus = self._view.table is not None and self._view.table.of_processes is not None
+        self._screen.open(DifferencePage(found, self._go_to, Chapter.ON_GPUS if is_of_gpus else Chapter.PROCESSES))
 
     def _go_to(self, key: Key) -> None:
         if not self._view.select(key):

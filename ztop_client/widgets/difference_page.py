@@ -1,4 +1,4 @@
-"""The box that shows what happened between two moments: the machine, then processes, users or cgroups as a table."""
+"""The box that shows what happened between two moments: the machine, then processes, users, cgroups or GPUs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -6,11 +6,14 @@ from enum import IntEnum
 
 from ztop_client.columns.column import Align
 from ztop_client.difference.lives import ProcessUse
-from ztop_client.difference.result import DEFAULT_SORT, Difference, GroupUse, Used, in_order
+from ztop_client.difference.result import DEFAULT_SORT, Difference, GroupUse, in_order
 from ztop_client.difference.table import (
     CGROUP_COLUMNS,
+    GPU_COLUMNS,
+    GPU_PROCESS_COLUMNS,
     PROCESS_COLUMNS,
     USER_COLUMNS,
+    Told,
     UseColumn,
     headline,
     machine_lines,
@@ -29,7 +32,7 @@ _ROOM_FOR_MACHINE = 16
 """From so many lines on the machine has its own above the table."""
 _LEAST_ROWS = 3
 _SORT_KEYS = {"P": "cpu_time_ns", "M": "rss_grown_bytes", "D": "io_bytes"}
-_FOOT = "1-3: chapter  P M D: sort by CPU, memory, disk  Enter: go to it  Esc: leave"
+_FOOT = "1-{}: chapter  P M D: sort by CPU, memory, disk  Enter: go to it  Esc: leave"
 
 
 class Chapter(IntEnum):
@@ -38,9 +41,12 @@ class Chapter(IntEnum):
     PROCESSES = 0
     USERS = 1
     CGROUPS = 2
+    GPUS = 3
+    ON_GPUS = 4
+    """Processes, once for each GPU."""
 
 
-_KEYS = {"1": Chapter.PROCESSES, "2": Chapter.USERS, "3": Chapter.CGROUPS}
+_OF_GPUS = (Chapter.GPUS, Chapter.ON_GPUS)
 
 
 @dataclass(slots=True)
@@ -50,15 +56,19 @@ class _Place:
 
 
 class DifferencePage:
-    """A :class:`ztop_client.widgets.dialogs.Dialog`. Tab and 1 to 3 turn to a chapter, P, M and D sort.
+    """A :class:`ztop_client.widgets.dialogs.Dialog`. Tab and digits turn to a chapter, P, M and D sort.
 
+    It begins with ``chapter``; those of GPUs are there where any was seen.
     ``jump`` is called with the key of a process for which Enter was pressed; the box closes then.
     """
 
-    def __init__(self, difference: Difference, jump: Callable[[Key], None]) -> None:
+    def __init__(
+        self, difference: Difference, jump: Callable[[Key], None], chapter: Chapter = Chapter.PROCESSES
+    ) -> None:
         self._difference = difference
         self._jump = jump
-        self._chapter = Chapter.PROCESSES
+        self._chapters = [one for one in Chapter if difference.gpus or one not in _OF_GPUS]
+        self._chapter = chapter if chapter in self._chapters else Chapter.PROCESSES
         self._sort = DEFAULT_SORT
         self._places = {chapter: _Place() for chapter in Chapter}
         self._page = 1
@@ -78,16 +88,24 @@ class DifferencePage:
         place = self._places[self._chapter]
         self._move(0)
         place.top = min(max(place.top, place.cursor - self._page + 1), place.cursor)
-        if self._chapter is Chapter.PROCESSES:
-            rows = self._table(self._processes, PROCESS_COLUMNS, inner)
-        else:
-            columns = USER_COLUMNS if self._chapter is Chapter.USERS else CGROUP_COLUMNS
-            rows = self._table(self._groups[self._chapter], columns, inner)
-        table = list(rows)
+        table = list(self._rows_of_chapter(inner))
         blank: list[list[Piece]] = [[] for _ in range(self._page - (len(table) - 1))]
         lines = [*head, *table, *blank, *foot][:room]
         selected = len(head) + 1 + place.cursor - place.top if len(table) > 1 else None
-        return framed(headline(self._difference), lines, inner, glyphs, _FOOT if inner > len(_FOOT) else "", selected)
+        keys = _FOOT.format(len(self._chapters))
+        return framed(headline(self._difference), lines, inner, glyphs, keys if inner > len(keys) else "", selected)
+
+    def _rows_of_chapter(self, inner: int) -> Iterator[list[Piece]]:
+        match self._chapter:
+            case Chapter.PROCESSES:
+                return self._table(self._processes, PROCESS_COLUMNS, inner)
+            case Chapter.GPUS:
+                return self._table(self._difference.gpus, GPU_COLUMNS, inner)
+            case Chapter.ON_GPUS:
+                return self._table(self._difference.gpu_processes, GPU_PROCESS_COLUMNS, inner)
+            case _:
+                columns = USER_COLUMNS if self._chapter is Chapter.USERS else CGROUP_COLUMNS
+                return self._table(self._groups[self._chapter], columns, inner)
 
     def _head(self, room: int) -> Iterator[list[Piece]]:
         if room >= _ROOM_FOR_MACHINE:
@@ -95,18 +113,14 @@ class DifferencePage:
                 yield [("box_key", f"{label:<5}"), ("box_text", words)]
             for note in notes(self._difference):
                 yield [("box_danger", "note "), ("box_text", note)]
-        names = (
-            f"{len(self._processes)} processes",
-            f"{len(self._groups[Chapter.USERS])} users",
-            f"{len(self._groups[Chapter.CGROUPS])} cgroups",
-        )
         tabs: list[Piece] = []
-        for chapter, name in zip(Chapter, names, strict=True):
+        for chapter in self._chapters:
+            name = f"{self._rows(chapter)} {_NAMES[chapter]}"
             shown = "box_selected" if chapter is self._chapter else "box_text"
             tabs += [("box_key", f"{chapter + 1} "), (shown, f" {name} "), ("box_text", "  ")]
         yield tabs
 
-    def _table(self, rows: Sequence[Used], columns: Sequence[UseColumn[Used]], inner: int) -> Iterator[list[Piece]]:
+    def _table(self, rows: Sequence[Told], columns: Sequence[UseColumn[Told]], inner: int) -> Iterator[list[Piece]]:
         """The heading, and the rows of this page."""
         shown = [column for column in columns if inner >= ROOM_FOR_EXTRAS or not column.is_extra]
         yield [
@@ -122,7 +136,7 @@ class DifferencePage:
             cells = (_cell(column, column.text(self._difference, row)) for column in shown)
             yield [("box_text", " ".join(cells))]
 
-    def _is_sorted_by(self, column: UseColumn[Used]) -> bool:
+    def _is_sorted_by(self, column: UseColumn[Told]) -> bool:
         # what was read and what was written make one order
         return column.sort == self._sort or (self._sort == "io_bytes" and column.sort in _IO)
 
@@ -142,15 +156,15 @@ class DifferencePage:
         self._places = {chapter: _Place() for chapter in Chapter}
 
     def key(self, key: str) -> bool:
-        last = self._rows() - 1
+        last = self._rows(self._chapter) - 1
         moves = {"up": -1, "down": 1, "page up": -self._page, "page down": self._page, "home": -last, "end": last}
         if key in moves:
             self._move(moves[key])
         elif key in ("tab", "right", "shift tab", "left"):
             step = 1 if key in ("tab", "right") else -1
-            self._chapter = Chapter((self._chapter + step) % len(Chapter))
-        elif key in _KEYS:
-            self._chapter = _KEYS[key]
+            self._chapter = Chapter((self._chapter + step) % len(self._chapters))
+        elif key.isdecimal() and 0 < int(key) <= len(self._chapters):
+            self._chapter = Chapter(int(key) - 1)
         elif key.upper() in _SORT_KEYS:
             self._sort_by(_SORT_KEYS[key.upper()])
         elif key == "enter":
@@ -163,7 +177,7 @@ class DifferencePage:
         """A row is selected; the one that is selected is gone to."""
         place = self._places[self._chapter]
         number = place.top + y - self._first_line
-        if not 0 <= y - self._first_line < self._page or number >= self._rows():
+        if not 0 <= y - self._first_line < self._page or number >= self._rows(self._chapter):
             return True
         if number == place.cursor:
             return self._go()
@@ -174,28 +188,46 @@ class DifferencePage:
         self._move(lines)
         return True
 
-    def _rows(self) -> int:
-        return len(self._processes if self._chapter is Chapter.PROCESSES else self._groups[self._chapter])
+    def _rows(self, chapter: Chapter) -> int:
+        match chapter:
+            case Chapter.PROCESSES:
+                return len(self._processes)
+            case Chapter.GPUS:
+                return len(self._difference.gpus)
+            case Chapter.ON_GPUS:
+                return len(self._difference.gpu_processes)
+            case _:
+                return len(self._groups[chapter])
 
     def _move(self, lines: int) -> None:
         place = self._places[self._chapter]
-        place.cursor = max(0, min(place.cursor + lines, self._rows() - 1))
+        place.cursor = max(0, min(place.cursor + lines, self._rows(self._chapter) - 1))
 
     def _go(self) -> bool:
-        if self._chapter is not Chapter.PROCESSES or not self._processes:
+        place = self._places[self._chapter].cursor
+        if self._chapter is Chapter.PROCESSES and self._processes:
+            process = self._processes[place]
+            key: Key = (process.pid, process.start_boottime_ns)
+        elif self._chapter is Chapter.ON_GPUS and self._difference.gpu_processes:
+            on_gpu = self._difference.gpu_processes[place]
+            key = (on_gpu.pid, on_gpu.start_boottime_ns)
+        else:
             return True
-        row = self._processes[self._places[self._chapter].cursor]
-        if row.pid is None:
+        if key[0] is None:
             return True
-        self._jump((row.pid, row.start_boottime_ns))
+        self._jump(key)
         return False
 
 
+_NAMES = {
+    Chapter.PROCESSES: "processes", Chapter.USERS: "users", Chapter.CGROUPS: "cgroups", Chapter.GPUS: "GPUs",
+    Chapter.ON_GPUS: "on GPUs",
+}  # fmt: skip
 _GAP: Piece = ("box_text", " ")
 _IO = ("io_read_bytes", "io_write_bytes")
 
 
-def _cell(column: UseColumn[Used], text: str) -> str:
+def _cell(column: UseColumn[Told], text: str) -> str:
     if not column.width:
         return text
     return (fit_left if column.align is Align.LEFT else fit_right)(text, column.width)

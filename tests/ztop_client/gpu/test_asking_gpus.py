@@ -1,5 +1,6 @@
 """Questions about GPUs: filters of both programs, --find, and why nothing is found where there is none."""
 
+import csv
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -180,3 +181,13 @@ def test_a_filter_says_why_it_finds_nothing() -> None:
     view.filter_by("vram > 900G")
     view.show(process_table(None, machine("2", 2)))
     assert not view.keys and view.lack is None, "there is a GPU"
+
+
+def test_an_export_of_the_processes_has_them(recording: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    assert main(["--export", str(out), "--replay", recording]) == 0
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    grower = [row for row in rows if row["pid"] == "7000"]
+    assert len(grower) == 4 and {row["gpu_index"] for row in grower} == {"0"}
+    assert float(grower[-1]["oom_eta_seconds"]) < float(grower[0]["oom_eta_seconds"])
+    assert int(grower[-1]["vram_bytes"]) - int(grower[0]["vram_bytes"]) == 3 * 200 * MEBIBYTE

@@ -163,8 +163,9 @@ def test_a_recording_is_replayed_and_gone_back_in(start: Start, tmp_path: Path) 
     driver.wait(lambda: "!36s" in driver.text)
     driver.send("d")
     driver.wait("3.0s, 4 frames")
+    driver.wait(lambda: "+600M" in driver.line_with(" 7000 alice "))
     driver.send("\x1b[B\r")
-    driver.wait(lambda: "4 frames" not in driver.text and selected(driver) == "7004")
+    driver.wait(lambda: "4 frames" not in driver.text and selected(driver) == "7001")
     driver.send("q")
     assert driver.ended() == 0
 
