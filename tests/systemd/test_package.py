@@ -25,13 +25,11 @@ NOT_OURS = re.compile(
 """What systemd, dpkg and those who keep the list of users write beside it."""
 
 
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def packages(folder: Path) -> tuple[Path, Path]:
     """That of this checkout, and one of a higher version."""
     for program in ("dpkg-deb", "strip", "/usr/bin/python3"):
         if shutil.which(program) is None:
             pytest.skip(f"no Debian package is made here: there is no {program}")
-    folder = tmp_path_factory.mktemp("deb")
     (folder / "old").mkdir()
     done = subprocess.run([ROOT / "scripts/deb", folder / "old"], capture_output=True, text=True)
     if "needs Python 3.11" in done.stderr:
@@ -49,7 +47,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def machine(packages: tuple[Path, Path]) -> Iterator[Machine]:
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """With an ordinary user, and without ztop."""
     try:
         booted = Machine()
@@ -57,11 +55,13 @@ def machine(packages: tuple[Path, Path]) -> Iterator[Machine]:
         pytest.skip(str(error))
     try:
         booted.run("useradd", "--create-home", "alice")
-        for number, path in enumerate(packages):
+        for number, path in enumerate(packages(tmp_path_factory.mktemp("deb"))):
             text = base64.b64encode(path.read_bytes()).decode()
             booted.run("sh", "-c", f"base64 -d >/opt/{number}.deb", text=text)
         # where a container of another kind keeps services from being started
         booted.run("rm", "-f", "/usr/sbin/policy-rc.d")
+        # the index of all pages of the manual takes longer than the rest
+        booted.run("rm", "-f", "/var/lib/man-db/auto-update")
         booted.before = booted.listing()
         yield booted
     finally:
