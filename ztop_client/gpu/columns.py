@@ -1,16 +1,19 @@
 """The columns of ``ztop-g``."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from ztop_client.columns.column import Align, Attribute, Column, ProcessTable, Tab, Value, cell, gpu_use, tab
 from ztop_client.columns.gpus import heat, size
 from ztop_client.columns.processes import main_columns
 from ztop_client.formats import bytes_text, label_text, percent_text, seconds_text
-from ztop_client.gpu.device import MEBIBYTE, SOON_SECONDS, WARNING_SECONDS
+from ztop_client.gpu.device import MEBIBYTE, SOON_SECONDS
 from ztop_protocol.frame import Cell, Key, Section
 from ztop_protocol.on_gpus import gpu_places, place_text
+from ztop_protocol.schema import GPU_PROCESSES, GPUS
 
 SECTIONS = frozenset({"processes", "gpus", "gpu_processes"})
+_ETA, _VRAM_LOW = GPU_PROCESSES.position["oom_eta_seconds"], GPUS.position["vram_low"]
 _TYPES = {"compute": "C", "graphics": "G", "both": "C+G", "mps": "MPS"}
 
 
@@ -30,8 +33,10 @@ def memory_columns(own_user: str = "") -> tuple[Column, ...]:
         _utilization("sm", "SM%", "multiprocessors in use, 100 is the whole GPU"),
         _of("vram_bytes", "VRAM", 5, bytes_text, size, "GPU memory that it holds"),
         _of("vram_velocity_bytes_per_second", "▲MiB/s", 7, _velocity_text, _velocity, "growth of that, in MiB/s"),
-        _of("oom_eta_seconds", "FULL", 6, eta_text, eta_attribute, "time until the GPU's memory is full, where it "
-            "grows", descending=False),
+        _column("vram_low", "!", 1, vram_low, lambda stands: "!" if stands else "",
+                lambda stands: "alarm" if stands else "dim", "ztopd warns: it grows, and GPU memory is soon full"),
+        replace(_of("oom_eta_seconds", "FULL", 6, seconds_text, eta_attribute, "time until the GPU's memory is full, "
+                    "where it grows", descending=False), mark=_eta_mark),
         host["cpu_percent"],
         host["rss_bytes"],
         _column("vram_percent", "VRAM%", 5, gpu_use("vram_percent"), percent_text, heat(50, 90), "of the GPU's memory"),
@@ -67,20 +72,22 @@ def _velocity(value: Cell) -> str:
     return "dim" if not value else "warm" if float(value) > 0 else "text"
 
 
-def eta_text(value: Cell) -> str:
-    """The time that is left; one that is short has a mark that needs no colour."""
-    return f"!{seconds_text(value)}" if _is_short(value) else seconds_text(value)
-
-
 def eta_attribute(value: Cell) -> str:
-    """The style of :func:`eta_text`."""
+    """The style of a time until memory is full, where no warning stands."""
     if value is None or isinstance(value, str):
         return "dim"
-    return "alarm" if _is_short(value) else "warm" if float(value) < SOON_SECONDS else "text"
+    return "warm" if float(value) < SOON_SECONDS else "text"
 
 
-def _is_short(value: Cell) -> bool:
-    return isinstance(value, (int, float)) and value < WARNING_SECONDS
+def vram_low(table: ProcessTable, key: Key) -> Cell:
+    """Whether ztopd's warning of the row's GPU stands, and the process is one that grows there."""
+    gpu, eta = table.rows["gpus"].get((key[0],)), table.rows["gpu_processes"][key][_ETA]
+    stands = None if gpu is None else gpu[_VRAM_LOW]
+    return stands and eta is not None if isinstance(stands, bool) else None
+
+
+def _eta_mark(table: ProcessTable, key: Key) -> str | None:
+    return "alarm" if vram_low(table, key) else None
 
 
 def _column(

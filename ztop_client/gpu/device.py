@@ -10,9 +10,8 @@ from ztop_protocol.rates import RATE_POSITION, RateTable
 from ztop_protocol.schema import GPUS, SourceState
 
 MEBIBYTE = 1 << 20
-WARNING_SECONDS = 60.0
-"""Memory that is full sooner than that is marked."""
 SOON_SECONDS = 300.0
+"""Memory that is full sooner than that is in a colour; an alarm is what ztopd judges to be one."""
 OLD_NS = 2_000_000_000
 """Data of a GPU that is older than that has its age beside it: it is read several times a second."""
 _STATES = {"hung": "HUNG", "lost": "LOST", "failed": "FAILED"}
@@ -68,9 +67,8 @@ class Gpu:
 
     @property
     def is_urgent(self) -> bool:
-        """Its memory will be full within :data:`WARNING_SECONDS`, or ztopd's warning stands."""
-        eta = self.number("oom_eta_seconds")
-        return (eta is not None and eta < WARNING_SECONDS) or self["vram_low"] is True
+        """Whether ztopd's warning stands that its memory will soon be full: the one that is the event ``vram_low``."""
+        return self["vram_low"] is True
 
 
 def gpus(previous: Frame | None, current: Frame) -> tuple[Gpu, ...]:

@@ -9,8 +9,8 @@ from ztop_protocol.frame import Cell, Key
 from ztop_protocol.on_gpus import place_text
 from ztop_protocol.schema import GPU_PROCESSES, PROCESSES, Unit
 
-JOINED = ("gpu_index", "user", "comm", "command_line", "cpu_percent", "rss_bytes", "vram_percent")
-"""What is joined to a row: the GPU's label, what the host says of the process, and its part of the GPU's memory."""
+JOINED = ("gpu_index", "user", "comm", "command_line", "cpu_percent", "rss_bytes", "vram_percent", "vram_low")
+"""What is joined to a row: its GPU, what the host says of the process, its part of the GPU's memory, a warning."""
 NAMES: tuple[str, ...] = (*GPU_PROCESSES.names, *JOINED)
 """The schema's, then those."""
 

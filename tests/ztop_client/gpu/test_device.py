@@ -68,7 +68,10 @@ def test_rates_are_of_the_samples() -> None:
         ({"vram_low": True}, ("alarm", "!! MEMORY RUNS OUT")),
         ({"oom_eta_seconds": 3000.0}, ("value", "MEMORY FULL IN 50m00s")),
         ({"oom_eta_seconds": 120.0}, ("warm", "MEMORY FULL IN 2m00s")),
-        ({"oom_eta_seconds": 0.0}, ("alarm", "!! MEMORY FULL IN 0s")),
+        # short is not yet an alarm: ztopd judges
+        ({"oom_eta_seconds": 0.0}, ("warm", "MEMORY FULL IN 0s")),
+        ({"oom_eta_seconds": 30.0, "vram_low": None}, ("warm", "MEMORY FULL IN 30s")),
+        ({"oom_eta_seconds": 100.0, "vram_low": True}, ("alarm", "!! MEMORY FULL IN 1m40s")),
         ({"state": "lost", "reason": "gone", "sampled_boottime_ns": None}, ("alarm", "LOST: gone")),
     ],
 )

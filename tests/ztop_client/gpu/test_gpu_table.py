@@ -7,7 +7,7 @@ from tests.ztop_client.gpu.scripted_gpus import gpu, machine, on_gpu
 from ztop_client.actions import Refused, target
 from ztop_client.columns.column import ProcessTable
 from ztop_client.glyphs import ASCII
-from ztop_client.gpu.columns import eta_attribute, eta_text
+from ztop_client.gpu.columns import eta_attribute, vram_low
 from ztop_client.gpu.program import ZTOP_G
 from ztop_client.gpu.table import gpu_table
 from ztop_client.view import View
@@ -134,6 +134,20 @@ def test_a_hidden_process_is_not_shown_as_another(view: View) -> None:
         target(view.table.frame, view.targets()[0])
 
 
-def test_an_eta_that_is_short_needs_no_colour() -> None:
-    assert [eta_text(eta) for eta in (None, 59.9, 60.0, 3599)] == ["-", "!59s", "1m00s", "59m59s"]
-    assert [eta_attribute(eta) for eta in (None, 59.9, 60.0, 3599)] == ["dim", "alarm", "warm", "text"]
+@pytest.mark.parametrize(("stands", "marked"), [(True, True), (False, False), (None, None)])
+def test_the_alarm_is_the_daemons_and_of_those_that_grow(view: View, stands: Cell, marked: Cell) -> None:
+    rows = [
+        on_gpu("GPU-0000", 50, 1, oom_eta_seconds=9.0),
+        on_gpu("GPU-0000", 51, 1),
+        on_gpu("gone", 52, 1, oom_eta_seconds=9.0),
+    ]
+    view.show(
+        gpu_table(None, with_sections(frame(1, []), ("gpus", [gpu(1, 0, vram_low=stands)]), ("gpu_processes", rows)))
+    )
+    assert view.table is not None
+    eta = next(column for column in view.columns if column.name == "oom_eta_seconds")
+    assert eta.mark is not None
+    told = {key[1]: (vram_low(view.table, key), eta.mark(view.table, key)) for key in view.keys}
+    assert told[50] == (marked, "alarm" if marked else None)
+    assert told[51] == (None if stands is None else False, None) and told[52] == (None, None)
+    assert [eta_attribute(value) for value in (None, 9.0, 299.0, 300.0)] == ["dim", "warm", "warm", "text"]

@@ -44,8 +44,8 @@ def test_a_page_of_a_recording(tmp_path: Path) -> None:
     assert "GPU 0  NVIDIA H100 80GB HBM3: 51% busy, 72.4G of 80.0G" in page
     assert "  !! MEMORY FULL IN 38s (33s to 48s)" in page
     heading, first = next((line, page[place + 1]) for place, line in enumerate(page) if "PID" in line)
-    assert " ".join(heading.split()) == "GPU PID USER TYP SM% VRAM ▲MiB/s FULL CPU% RES VRAM% PART% Command"
-    assert first.split()[:9] == ["0", "7000", "alice", "C", "88.0", "68.4G", "200.0", "!38s", "50.0"]
+    assert " ".join(heading.split()) == "GPU PID USER TYP SM% VRAM ▲MiB/s ! FULL CPU% RES VRAM% PART% Command"
+    assert first.split()[:10] == ["0", "7000", "alice", "C", "88.0", "68.4G", "200.0", "!", "38s", "50.0"]
 
 
 def test_json_has_the_gpus_and_their_processes(tmp_path: Path) -> None:
