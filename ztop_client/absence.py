@@ -1,7 +1,9 @@
 """Why there are dashes where numbers are wanted: what the section ``sources`` says of it, in a sentence."""
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
+from ztop_client.access import Access
 from ztop_client.columns.column import ProcessTable, rate
 from ztop_protocol.frame import Frame, Key, Row
 from ztop_protocol.schema import PROCESSES, SOURCES, SourceState
@@ -21,11 +23,20 @@ def counters_problem(frame: Frame) -> str | None:
     row = frame.rows("sources").get(("counters",))
     if row is None:
         return "Counters N/A: this ztopd reads none."
-    reason, fix = row[_REASON], row[_FIX]
-    if reason is None:
+    if row[_REASON] is None:
         return None
     is_absent = row[_STATE] == SourceState.ABSENT or "process_counters" not in frame.sections
-    return f"Counters{' N/A' if is_absent else ''}: {reason}{'' if fix is None else f'. Fix: {fix}'}"
+    return f"Counters{' N/A' if is_absent else ''}: {_reason_and_fix(row)}"
+
+
+def io_problem(frame: Frame) -> str | None:
+    """Why ztopd itself does not see what some processes read and write; None where it does, or it is not known."""
+    row = frame.rows("sources").get(("process_io",))
+    return None if row is None or row[_REASON] is None else _reason_and_fix(row)
+
+
+def _reason_and_fix(row: Row) -> str:
+    return f"{row[_REASON]}{'' if row[_FIX] is None else f'. Fix: {row[_FIX]}'}"
 
 
 _WHAT: Mapping[str, tuple[str, str]] = {"process_counters": ("counters", "counters"), "gpus": ("GPU", "gpus")}
@@ -47,7 +58,27 @@ def lack(frame: Frame, section: str, where: str = "here") -> str | None:
     return f"no {what} {where}{'' if reason is None else f' ({reason})'}"
 
 
-def counters_sentence(table: ProcessTable) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """That something of some processes is not there: it may be not for everyone to see."""
+
+    what: str
+    uids: frozenset[object]
+    """Whose processes have it."""
+    problem: Callable[[Frame], str | None]
+    """Why ztopd itself would not have it, by a frame with ``sources``."""
+
+    def sentence(self, access: Access | None, sources: Frame | None) -> str | None:
+        """Why not. ``access``: None where it is not known, as in a recording."""
+        problem = None if sources is None else self.problem(sources)
+        if access is not None and (problem is None or access.uid in self.uids):
+            withheld = access.withheld(self.what)
+            if withheld is not None or problem is None:
+                return None if withheld is None else f"Dashes: {withheld}"
+        return f"Dashes: {problem or f'{self.what} is for its user and for root to see'}."
+
+
+def counters_sentence(table: ProcessTable) -> str | Withheld | None:
     """The same, or that counters are there and not for everyone to see."""
     problem = counters_problem(table.frame)
     if problem is not None:
@@ -56,7 +87,7 @@ def counters_sentence(table: ProcessTable) -> str | None:
     seen = {_owner(processes, key) for key in counted}
     for key in processes:
         if key not in counted and _owner(processes, key) not in seen and _cpu_percent(table, key):
-            return "Dashes: ztopd shows the counters of a process to its user and to root alone."
+            return Withheld("what counters say of a process", frozenset(seen), counters_problem)
     return None
 
 
@@ -65,15 +96,15 @@ def _owner(processes: Mapping[Key, Row], key: Key) -> object:
     return None if row is None else row[_OWNER]
 
 
-def io_sentence(table: ProcessTable) -> str | None:
-    """That I/O is there and not for everyone to see."""
-    shown = table.rows["process_io"]
-    if not shown or all(key in shown for key in table.frame.rows("processes")):
+def io_sentence(table: ProcessTable) -> Withheld | None:
+    """That I/O is not there of every process."""
+    shown, processes = table.rows["process_io"], table.frame.rows("processes")
+    if all(key in shown for key in processes):
         return None
-    return "Dashes: the kernel shows what a process reads and writes to its user and to root alone."
+    return Withheld("what a process reads and writes", frozenset(_owner(processes, key) for key in shown), io_problem)
 
 
-_SENTENCES: Mapping[str, tuple[str, Callable[[ProcessTable], str | None]]] = {
+_SENTENCES: Mapping[str, tuple[str, Callable[[ProcessTable], str | Withheld | None]]] = {
     "process_io": ("process_io", io_sentence),
     "process_counters": ("sources", counters_sentence),
 }
@@ -86,7 +117,7 @@ class Dashes:
     def __init__(self) -> None:
         self._known: set[str] = set()
 
-    def sentence(self, table: ProcessTable, sections: Collection[str]) -> str | None:
+    def found(self, table: ProcessTable, sections: Collection[str]) -> str | Withheld | None:
         """What is to be said of a view that is drawn from these sections, if anything is."""
         for name, (known_by, sentence) in _SENTENCES.items():
             if name in sections and known_by in table.frame.sections and name not in self._known:

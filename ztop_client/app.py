@@ -106,7 +106,7 @@ def open_live(options: Options, view: View, located: Located | None = None) -> O
 
 
 def _on_screen(live: LiveOpened) -> Opened:
-    return Opened(live.source, live.ticks, live.tick_ns / 1e9, elsewhere=live.elsewhere)
+    return Opened(live.source, live.ticks, live.tick_ns / 1e9, live.refused, elsewhere=live.elsewhere)
 
 
 def show(options: Options, open: Callable[[View], Opened]) -> int:

@@ -25,6 +25,7 @@ from ztop_protocol.frame import Frame, Row
 from ztop_protocol.processes import POSITION, Order, joined
 from ztop_protocol.query import compiled, fields
 from ztop_protocol.query_fields import values_in
+from ztop_protocol.schema import SECTIONS, Visibility
 
 if TYPE_CHECKING:
     from ztop_client.recorder import Recorder
@@ -46,6 +47,7 @@ def run(options: Options) -> int:
     opened = follow(locate(options.socket_path, interval_seconds, options.ssh_host), interval_seconds)
     with closing(opened.source):
         _say_if_rounded(opened, interval_seconds, options.program)
+        _say_what_is_withheld(opened, options)
         if options.record_path is not None:
             return _record(options.record_path, options, opened)
         return print_pairs(_pairs(opened.source, options.program), options)
@@ -143,14 +145,19 @@ def _texts(pairs: Iterable[Pair], options: Options) -> Iterator[str]:
 
 def _what_lacks(options: Options, frame: Frame) -> Iterator[str]:
     """Why there are dashes, or nothing, where something is asked for that many machines do not have."""
-    names = {*options.columns, *(() if options.order is None else (options.order.column,))}
-    if options.filter_text is not None:
-        names |= fields(meant(options.filter_text))
-    sections = sections_of_fields(names)
+    sections = _sections_asked_for(options)
     if "process_counters" in sections and (problem := counters_problem(frame)) is not None:
         yield problem
     if "gpus" in sections and (lacking := lack(frame, "gpus")) is not None:
         yield f"There is {lacking}."
+
+
+def _sections_asked_for(options: Options) -> frozenset[str]:
+    """By columns, order and filter."""
+    names = {*options.columns, *(() if options.order is None else (options.order.column,))}
+    if options.filter_text is not None:
+        names |= fields(meant(options.filter_text))
+    return sections_of_fields(names)
 
 
 def printer(options: Options) -> Printer:
@@ -243,3 +250,13 @@ def _say_if_rounded(opened: Opened, interval_seconds: float, program: Program) -
             f"the daemon samples every {opened.tick_ns / 1e9:g} s: "
             f"a frame every {shown:g} s instead of every {interval_seconds:g} s"
         )
+
+
+def _say_what_is_withheld(opened: Opened, options: Options) -> None:
+    """A daemon that was passed over, and what of what was asked for is there for others to see."""
+    if opened.refused is not None:
+        options.program.say(opened.refused)
+    withheld = None if opened.access is None else opened.access.withheld()
+    visibilities = {SECTIONS[name].visibility for name in _sections_asked_for(options)}
+    if withheld is not None and Visibility.OWNER in visibilities:
+        options.program.say(withheld)

@@ -46,7 +46,7 @@ class Controller:
         refresh: Callable[[bool], None],
         settle: Callable[[], None],
         read_threads: ThreadReader,
-        ask_why_no_counters: Callable[[Callable[[str | None], None]], None],
+        ask_what_lacks: Callable[[Callable[[str | None], None]], None],
         ask: Callable[[Target, Part, Done], None],
         pause: Callable[[bool], None],
         change_interval: Callable[[int], str],
@@ -59,7 +59,7 @@ class Controller:
         self._refresh = refresh
         self._settle = settle
         self._read_threads = read_threads
-        self._ask_why_no_counters = ask_why_no_counters
+        self._ask_what_lacks = ask_what_lacks
         self._recall = rewind_acts.recall_ipc
         self._ask = ask
         self._pause = pause
@@ -267,7 +267,7 @@ class Controller:
         page = help_page(self._glyphs, program=program)
         self._screen.open(page)
         if program.has_meters:
-            self._ask_why_no_counters(lambda why: page.turn(help_rows(self._glyphs, why)))
+            self._ask_what_lacks(lambda note: page.turn(help_rows(self._glyphs, note)))
 
     def _act_on_page(self, action: Action, key: Key) -> None:
         if self._rewinding.is_active and self._rewinding.act(action):

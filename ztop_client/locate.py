@@ -4,8 +4,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from ztop_client.access import Access, access_of
 from ztop_client.channel import Channel, DaemonUnreachable
-from ztop_client.daemon import Daemon, SocketDaemon
+from ztop_client.daemon import Daemon, DaemonRefused, SocketDaemon
 from ztop_protocol.codec import Wire
 from ztop_protocol.connection import RemoteError
 
@@ -32,6 +33,10 @@ class Located:
     tick_ns: int
     elsewhere: str | None = None
     """Whose processes its are, where it cannot be known that they are this machine's: as in "is of build7"."""
+    access: Access | None = None
+    """What it lets us see; None where it was not asked, or does not say."""
+    refused: str | None = None
+    """Why one in the usual places was not believed."""
 
 
 def locate(path: str | None, interval_seconds: float, ssh_host: str | None = None) -> Located:
@@ -40,13 +45,13 @@ def locate(path: str | None, interval_seconds: float, ssh_host: str | None = Non
     The private one is not started yet; it will sample every ``interval_seconds``. ``ssh_host``: see :func:`running`.
     Raises :exc:`DaemonUnreachable` for one that was asked for and cannot be reached.
     """
-    found = running(path, ssh_host)
+    found, refused = _search(path, ssh_host)
     if found is not None:
-        return found
+        return replace(found, refused=refused)
     # imported where it is needed: starting a process takes modules that talking to one does not
     from ztop_client.sources.private import PrivateDaemon
 
-    return Located(PrivateDaemon(interval_seconds), round(interval_seconds * 1e9))
+    return Located(PrivateDaemon(interval_seconds), round(interval_seconds * 1e9), refused=refused)
 
 
 def running(path: str | None, ssh_host: str | None = None) -> Located | None:
@@ -55,22 +60,30 @@ def running(path: str | None, ssh_host: str | None = None) -> Located | None:
     With ``ssh_host`` that machine's: at ``path`` there, else its system's; ssh may ask on the terminal.
     Raises :exc:`DaemonUnreachable` for one that was asked for and cannot be reached.
     """
+    return _search(path, ssh_host)[0]
+
+
+def _search(path: str | None, ssh_host: str | None) -> tuple[Located | None, str | None]:
+    """The same, and why one in the usual places was passed over that is not to be believed."""
     if ssh_host is not None:
         # imported where it is needed: most starts are about this machine
         from ztop_client.sources.ssh import SshDaemon
 
         # never this machine's, whatever it says of itself
         elsewhere = f"is of {ssh_host}, which is seen over ssh"
-        return replace(_greet(SshDaemon(ssh_host, path or SYSTEM_SOCKET)), elsewhere=elsewhere)
+        return replace(_greet(SshDaemon(ssh_host, path or SYSTEM_SOCKET)), elsewhere=elsewhere), None
     named = asked_for(path, os.environ)
     if named is not None:
-        return _greet(SocketDaemon(named))
+        return _greet(SocketDaemon(named)), None
+    refused: list[str] = []
     for place in usual_places(os.environ):
         try:
-            return _greet(SocketDaemon(place))
+            return _greet(SocketDaemon(place)), " ".join(refused) or None
+        except DaemonRefused as error:
+            refused.append(f"{error}.")
         except DaemonUnreachable:
             continue
-    return None
+    return None, " ".join(refused) or None
 
 
 def _greet(daemon: Daemon) -> Located:
@@ -86,7 +99,7 @@ def _greet(daemon: Daemon) -> Located:
     assert isinstance(answer, dict)
     peer = answer.get("pid")
     is_forwarded = type(peer) is int and peer != os.getpid()
-    return Located(daemon, tick_ns, _FORWARDED if is_forwarded else None)
+    return Located(daemon, tick_ns, _FORWARDED if is_forwarded else None, access_of(answer))
 
 
 def _hello(daemon: Daemon) -> Wire:

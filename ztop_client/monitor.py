@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import urwid
 
-from ztop_client.absence import Dashes, counters_problem
+from ztop_client.absence import Dashes
 from ztop_client.actions import Target
 from ztop_client.controller import Controller
 from ztop_client.formats import span_text
 from ztop_client.inspection import Block, Part
 from ztop_client.inspector import Done, Inspector
+from ztop_client.lacking import Lacking
 from ztop_client.process_page import ThreadsRead
 from ztop_client.rewind.acts import RewindActs
 from ztop_client.rewind.control import Rewinding
@@ -114,6 +115,7 @@ class Monitor:
         self._alarm: Any = None
         self._late_after = time.monotonic() + _PATIENCE_SECONDS
         self._dashes = Dashes()
+        self._lacking = Lacking(source.ask, lambda: None if self._shown is None else self._shown.current)
         self._view = view
         view.glyphs = terminal.glyphs
         self._screen = Screen(self._view, Title(source.title, program=view.program.name), terminal.glyphs)
@@ -145,7 +147,7 @@ class Monitor:
             refresh=self._refresh,
             settle=self.settle,
             read_threads=self._read_threads,
-            ask_why_no_counters=self._ask_why_no_counters,
+            ask_what_lacks=self._what_lacks,
             ask=self._ask,
             pause=self._source.set_paused,
             change_interval=self._change_interval,
@@ -159,6 +161,10 @@ class Monitor:
     def say(self, sentence: str | None) -> None:
         """Shows a sentence until the next key."""
         self._screen.message = sentence
+
+    def _say_now(self, sentence: str) -> None:
+        self.say(sentence)
+        self._screen.changed()
 
     def run(self, at_ns: int | None = None) -> None:
         """Runs until the user quits. Raises what ends it otherwise."""
@@ -255,8 +261,8 @@ class Monitor:
             self._view.show(table)
             # the page of a process says it where it is, the header too
             wanted = self._view.sections - self._view.program.header_sections
-            if not self._view.page_open and (sentence := self._dashes.sentence(table, wanted)):
-                self.say(sentence)
+            if not self._view.page_open and (found := self._dashes.found(table, wanted)):
+                self._lacking.why_dashes(found, self._say_now)
 
     def _read_threads(self, process: Key, done: ThreadsRead) -> None:
         pid, start = process
@@ -274,18 +280,12 @@ class Monitor:
         else:
             self._source.ask("threads", arguments, answered)
 
-    def _ask_why_no_counters(self, done: Callable[[str | None], None]) -> None:
-        def answered(answer: Wire | RequestFailed) -> None:
-            try:
-                frame = shown if isinstance(answer, RequestFailed) else FrameDecoder().frame(answer)
-            except Malformed:
-                frame = shown
-            done(None if frame is None else counters_problem(frame))
+    def _what_lacks(self, done: Callable[[str | None], None]) -> None:
+        def known(note: str | None) -> None:
+            done(note)
             self._screen.changed()
 
-        # frames have it only while something on the screen needs it; a recording, which is not asked, has it
-        shown = None if self._shown is None else self._shown.current
-        self._source.ask("snapshot", {"sections": ["sources"]}, answered)
+        self._lacking.note(known)
 
     def _ask(self, target: Target, part: Part, done: Done) -> None:
         was = self._past() is not None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 
-from ztop_client.absence import counters_problem
+from ztop_client.absence import counters_problem, io_problem
 from ztop_client.columns.column import ProcessTable
 from ztop_client.formats import (
     bytes_text,
@@ -131,7 +131,8 @@ def _use(table: ProcessTable, facts: Facts) -> Iterator[Entry]:
         now = facts.rate("process_io", f"{name}_per_second")
         yield label, f"{rate_text(now)}, {bytes_text(facts.of('process_io', name))} so far"
     if facts.of("process_io", "io_read_bytes") is None:
-        yield "", "the kernel shows these to the process's user and to root alone"
+        # what ztopd has and does not show to us, ? says how to be shown
+        yield "", io_problem(table.frame) or "ztopd shows these to the process's user, to root and to its group alone"
     delay = facts.rate("processes", "block_io_delay_percent")
     if delay is not None:
         yield "Waits for disks", f"{percent_text(delay)} % of the time"

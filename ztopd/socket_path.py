@@ -117,8 +117,8 @@ def _check_directory(path: str) -> None:
         raise SocketRefused(f"{path} is no directory")
     if status.st_uid not in (0, os.geteuid()):
         raise SocketRefused(f"the directory {path} belongs to another user, who could replace the socket")
-    if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
-        raise SocketRefused(f"everyone may write to the directory {path}, and so could replace the socket")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX:
+        raise SocketRefused(f"others may write to the directory {path}, and could replace the socket: chmod go-w")
 
 
 def _take_lock(path: str) -> int:

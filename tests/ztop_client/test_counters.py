@@ -20,7 +20,8 @@ from tests.ztop_client.fake_source import (
     with_sections,
 )
 from tests.ztop_client.terminal_driver import ROOT, Driver, scripted
-from ztop_client.absence import Dashes, counters_problem
+from ztop_client.absence import Dashes, Withheld, counters_problem
+from ztop_client.access import Access
 from ztop_client.batch import chosen, print_pairs
 from ztop_client.columns import counters
 from ztop_client.columns.column import ProcessTable, process_table
@@ -191,13 +192,14 @@ class TestWhyThereAreNone:
 
     def test_it_is_said_once_and_as_soon_as_it_is_known(self, view: View) -> None:
         dashes, wanted = Dashes(), view.sections
-        assert dashes.sentence(process_table(None, frame(1, [process(1)])), wanted) is None
-        said = dashes.sentence(table_of(pmu=False), wanted)
-        assert said is not None and "N/A" in said
-        assert dashes.sentence(table_of(pmu=False), wanted) is None
+        assert dashes.found(process_table(None, frame(1, [process(1)])), wanted) is None
+        said = dashes.found(table_of(pmu=False), wanted)
+        assert isinstance(said, str)
+        assert "N/A" in said
+        assert dashes.found(table_of(pmu=False), wanted) is None
 
     def test_nothing_is_said_where_nobody_asked(self) -> None:
-        assert Dashes().sentence(table_of(pmu=False), {"processes"}) is None
+        assert Dashes().found(table_of(pmu=False), {"processes"}) is None
 
     def test_others_counters_are_withheld(self, view: View) -> None:
         def at(seq: int) -> Frame:
@@ -206,10 +208,18 @@ class TestWhyThereAreNone:
                 frame(seq, rows), ("process_counters", process_counters(seq, rows)), ("sources", sources(True))
             )
 
-        said = Dashes().sentence(process_table(at(1), at(2)), view.sections)
-        assert said == "Dashes: ztopd shows the counters of a process to its user and to root alone."
+        said = Dashes().found(process_table(at(1), at(2)), view.sections)
+        assert isinstance(said, Withheld)
+        assert (
+            said.sentence(None, at(2)) == "Dashes: what counters say of a process is for its user and for root to see."
+        )
+        of_alice = said.sentence(Access(False, 1000, "owner", "adm"), at(2))
+        assert of_alice is not None
+        assert "to its user, to root and to the group adm. To be let in: sudo usermod -aG adm " in of_alice
+        # what came while it was counted
+        assert said.sentence(Access(True, 0, "root", None), at(2)) is None
         # a process of alice that rests is no reason
-        assert Dashes().sentence(table_of(pids=(149, 150)), view.sections) is None
+        assert Dashes().found(table_of(pids=(149, 150)), view.sections) is None
 
     def test_batch_mode_says_it_where_counters_are_asked_for(self, capsys: pytest.CaptureFixture[str]) -> None:
         pair = Pair(machine(1, COUNTED, False), machine(2, COUNTED, False))

@@ -13,7 +13,7 @@ import pytest
 from tests.ztop_client.fake_daemon import FakeDaemon
 from ztop_client import locate as module
 from ztop_client.channel import DaemonUnreachable
-from ztop_client.daemon import SocketDaemon
+from ztop_client.daemon import DaemonRefused, SocketDaemon
 from ztop_client.locate import asked_for, locate, usual_places
 from ztop_client.sources.private import PrivateDaemon
 
@@ -50,12 +50,21 @@ def test_one_that_was_asked_for(daemon: FakeDaemon, tmp_path: Path, monkeypatch:
 
 
 def test_the_usual_places(daemon: FakeDaemon, tmp_path: Path) -> None:
-    (tmp_path / "system").symlink_to("socket")
+    (tmp_path / "system").hardlink_to(tmp_path / "socket")
     assert locate(None, 1.0).daemon.title == f"ztopd {tmp_path}/system"
     (tmp_path / "system").unlink()
-    (tmp_path / "runtime" / "ztop").mkdir(parents=True)
-    (tmp_path / "runtime" / "ztop" / "ztopd.sock").symlink_to(tmp_path / "socket")
-    assert locate(None, 1.0).daemon.title == f"ztopd {tmp_path}/runtime/ztop/ztopd.sock"
+    folder = tmp_path / "runtime" / "ztop"
+    folder.mkdir(0o700, parents=True)
+    (folder / "ztopd.sock").hardlink_to(tmp_path / "socket")
+    found = locate(None, 1.0)
+    assert (found.daemon.title, found.refused) == (f"ztopd {folder}/ztopd.sock", None)
+    # one that is not to be believed is passed over, and that is said
+    folder.chmod(0o777)
+    found = locate(None, 1.0)
+    assert isinstance(found.daemon, PrivateDaemon)
+    assert found.refused is not None
+    assert found.refused.startswith(f"{folder}/ztopd.sock: others may write to its directory")
+    found.daemon.close()
 
 
 def test_a_private_one_where_there_is_none(tmp_path: Path) -> None:
@@ -89,26 +98,83 @@ def test_who_is_at_the_daemons_end(daemon: FakeDaemon, tmp_path: Path, pid: int 
     assert (elsewhere is None) == is_here
 
 
+def refusal(path: object) -> str:
+    with pytest.raises(DaemonRefused) as caught:
+        locate(str(path), 1.0)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("loose", [0o777, 0o770, 0o702])
+def test_a_directory_in_which_others_can_put_one_is_refused(daemon: FakeDaemon, tmp_path: Path, loose: int) -> None:
+    tmp_path.chmod(loose)
+    assert "others may write to its directory" in refusal(tmp_path / "socket")
+    # there nobody can replace what is somebody else's
+    tmp_path.chmod(loose | 0o1000)
+    assert locate(str(tmp_path / "socket"), 1.0).tick_ns == 250_000_000
+
+
+def test_a_link_is_refused(daemon: FakeDaemon, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("socket")
+    assert refusal(tmp_path / "link") == f"{tmp_path}/link is a link: name the socket itself"
+    # as /var/run is one
+    (tmp_path / "folder").symlink_to(tmp_path)
+    assert locate(f"{tmp_path}/folder/socket", 1.0).tick_ns == 250_000_000
+
+
+def test_a_path_without_a_directory_and_a_long_one_do(
+    daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert locate("socket", 1.0).tick_ns == 250_000_000
+    long = tmp_path / ("x" * 150)
+    long.mkdir(0o700)
+    (long / "socket").hardlink_to(tmp_path / "socket")
+    assert locate(str(long / "socket"), 1.0).tick_ns == 250_000_000
+
+
 _LISTEN = """
 import os, socket, sys
-os.setgroups([]); os.setgid(65534); os.setuid(65534)
+os.setgroups([]); os.setgid(12345); os.setuid(12345)
 s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); os.chmod(sys.argv[1], 0o777); s.listen()
 print("ready", flush=True); sys.stdin.read()
 """
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_another_users_daemon_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o777)
-        path = f"{folder}/socket"
-        command = [sys.executable, "-P", "-c", _LISTEN, path]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"ready\n"
-            with pytest.raises(DaemonUnreachable, match="belongs to uid 65534, which is neither root, ztop nor you"):
-                SocketDaemon(path).connect()
-            monkeypatch.setattr("ztop_client.daemon._daemon_uid", lambda: 65534)
-            SocketDaemon(path).connect().close()
-            assert process.stdin is not None
-            process.stdin.close()
+class TestAnotherUser:
+    @pytest.fixture
+    def planted(self) -> Iterator[Path]:
+        """The socket of another user in a folder of root's in which everyone may put one."""
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o1777)
+            path = Path(folder) / "socket"
+            command = [sys.executable, "-P", "-c", _LISTEN, str(path)]
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+                assert process.stdout is not None
+                assert process.stdout.readline() == b"ready\n"
+                yield path
+                assert process.stdin is not None
+                process.stdin.close()
+
+    def test_a_planted_socket_is_refused(self, planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        said = refusal(planted)
+        assert "the socket belongs to uid 12345, which is neither root, ztop nor you" in said
+        # root may look, as that user
+        assert said.endswith(f"; as that user: sudo -u '#12345' ztop --socket {planted}")
+        monkeypatch.setattr("ztop_client.daemon._daemon_uid", lambda: 12345)
+        SocketDaemon(str(planted)).connect().close()
+
+    def test_whoever_owns_the_file_the_kernel_knows_who_listens(self, planted: Path) -> None:
+        os.chown(planted, 0, 0)
+        assert "the daemon there belongs to uid 12345" in refusal(planted)
+
+    def test_another_users_directory_is_refused(self, daemon: FakeDaemon, tmp_path: Path) -> None:
+        os.chown(tmp_path, 12345, 12345)
+        assert "its directory belongs to uid 12345" in refusal(tmp_path / "socket")
+
+    def test_nobody_is_nobody(self, planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In a user namespace without this user both of them are uid 65534."""
+        monkeypatch.setattr(os, "geteuid", lambda: 65534)
+        os.chown(planted, 65534, 65534)
+        assert "the socket belongs to uid 65534" in refusal(planted)

@@ -15,6 +15,7 @@ from tests.ztop_client.fake_source import (
     process,
     process_counters,
     process_io,
+    row,
     section,
     sources,
     threads_of,
@@ -83,7 +84,10 @@ class TestOverview:
     def test_what_is_withheld_is_said(self) -> None:
         said = facts(tables(*FAMILY, io=False))
         assert said["What it uses"]["Disk reads"] == "-, - so far"
-        assert "root alone" in said["What it uses"][""]
+        assert "to root and to its group alone" in said["What it uses"][""]
+        reason = row("sources", source="process_io", state="degraded", reason="withheld from ztopd itself", fix="sudo")
+        said = facts(process_table(*(with_sections(frame(n, FAMILY), ("sources", [reason])) for n in (1, 2))))
+        assert said["What it uses"][""] == "withheld from ztopd itself. Fix: sudo"
 
 
 def thread_frames() -> tuple[Frame, Frame]:

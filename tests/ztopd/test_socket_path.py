@@ -141,10 +141,11 @@ def test_a_lock_that_is_a_link_is_refused(path: Path) -> None:
     assert not target.exists()
 
 
-def test_a_directory_for_everyone_is_refused(path: Path) -> None:
-    path.parent.chmod(0o777)
-    assert refusal(path).startswith(f"everyone may write to the directory {path.parent}")
-    path.parent.chmod(0o1777)
+@pytest.mark.parametrize("loose", [0o777, 0o770, 0o702])
+def test_a_directory_for_others_too_is_refused(path: Path, loose: int) -> None:
+    path.parent.chmod(loose)
+    assert refusal(path).startswith(f"others may write to the directory {path.parent}")
+    path.parent.chmod(loose | 0o1000)
     ListeningSocket(str(path)).close()
 
 

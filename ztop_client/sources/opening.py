@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ztop_client.access import Access
 from ztop_client.daemon import Daemon
 from ztop_client.locate import Located
 from ztop_client.sources.live import LiveSource
@@ -17,7 +18,9 @@ class Opened:
     tick_ns: int
     ticks: int
     elsewhere: str | None = None
-    """See :class:`Located`."""
+    access: Access | None = None
+    refused: str | None = None
+    """See :class:`Located`, all three."""
 
     @property
     def interval_seconds(self) -> float:
@@ -35,4 +38,5 @@ def follow(
     ticks = max(1, round(interval_seconds * 1e9 / located.tick_ns))
     source = LiveSource(located.daemon, ticks, sections, between=between)
     source.maintain()
-    return Opened(source, located.daemon, located.tick_ns, ticks, located.elsewhere)
+    told = (located.elsewhere, located.access, located.refused)
+    return Opened(source, located.daemon, located.tick_ns, ticks, *told)

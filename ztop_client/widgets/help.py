@@ -31,7 +31,7 @@ def help_page(glyphs: Glyphs, note: str | None = None, program: Program = ZTOP) 
 
 
 def help_rows(glyphs: Glyphs, note: str | None, program: Program = ZTOP) -> list[list[Piece]]:
-    """Its lines. ``note``: what this machine does not have, and why."""
+    """Its lines. ``note``: what this machine does not have or show, and why, a sentence a line."""
     rows: list[list[Piece]] = []
     if program.has_meters:
         rows += [
@@ -39,8 +39,9 @@ def help_rows(glyphs: Glyphs, note: str | None, program: Program = ZTOP) -> list
             _legend("Memory", _MEMORY_LEGEND, glyphs),
             _legend("IPC", _IPC_LEGEND, glyphs),
         ]
-    for line in wrap(note or "", _HELP_WIDTH):
-        rows.append([("box_text", " " * (_KEYS_WIDTH + 2) + line)])
+    for sentence in (note or "").splitlines():
+        for line in wrap(sentence, _HELP_WIDTH):
+            rows.append([("box_text", " " * (_KEYS_WIDTH + 2) + line)])
     for group in Group:
         rows += [*([[]] if rows else []), [("box_heading", group.value)]]
         for binding in (*program.bindings, *REWIND_BINDINGS):
