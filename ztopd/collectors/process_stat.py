@@ -4,7 +4,7 @@ import os
 from functools import lru_cache
 from typing import NamedTuple
 
-from ztopd.collectors.files import text
+from ztopd.collectors.files import read_if_there, text
 from ztopd.collectors.source import ParseError
 
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -74,6 +74,13 @@ def parse_stat(data: bytes) -> Stat:
         )
     except ValueError as error:
         raise ParseError(f"/proc/PID/stat: {error} in {data[:80]!r}") from error
+
+
+def counts_block_io(proc: str) -> bool:
+    """Whether the kernel counts the delays of block I/O now."""
+    # the switch is of Linux 5.14; before it, delays were counted unless the command line said nodelayacct
+    data = read_if_there(f"{proc}/sys/kernel/task_delayacct")
+    return data is None or data.strip() != b"0"
 
 
 @lru_cache(maxsize=1024)

@@ -30,9 +30,11 @@ from ztopd.collectors.container import container_of
 from ztopd.collectors.descriptors import Descriptors
 from ztopd.collectors.files import read_if_there, read_int, read_record, text
 from ztopd.collectors.host import ProcessStates
+from ztopd.collectors.kept import Kept
 from ztopd.collectors.process_entry import Process, count_states
+from ztopd.collectors.process_exec import Execs
 from ztopd.collectors.process_listing import Listing
-from ztopd.collectors.process_stat import TICK_NS, parse_stat
+from ztopd.collectors.process_stat import TICK_NS, counts_block_io, parse_stat
 from ztopd.collectors.process_status import parse_cgroup, parse_io, parse_status
 from ztopd.collectors.source import ParseError, Problem, Roots, Rows, Sample
 from ztopd.collectors.users import Users
@@ -47,8 +49,7 @@ COMMAND_LINES_BYTES = 3 << 20
 LEAST_COMMAND_LINE_BYTES = 128
 """Beyond that each one is cut here."""
 
-_STAT_BYTES = 2048
-_SCHEDSTAT_BYTES = 64
+_STAT_BYTES, _SCHEDSTAT_BYTES = 2048, 64
 
 
 class Processes:
@@ -69,7 +70,8 @@ class Processes:
         self._has_schedstat = read_if_there(f"{roots.proc}/self/schedstat") not in (None, b"", b"0 0 0\n")
         self._users = Users(reader)
         self._block_io_is_counted = False
-        self._checked_delays_ns = 0
+        self._delay_accounting = Kept(lambda: counts_block_io(roots.proc), CLOSE_NS)
+        self._execs = Execs(roots.proc, self._folder)
         self._unreadable: str | None = None
         self._refused = 0
         self._ran: list[Process] = []
@@ -105,7 +107,7 @@ class Processes:
         is_first = not self._processes
         self._ended = []
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        self._check_delay_accounting(now)
+        self._block_io_is_counted = self._delay_accounting.value()
         self._take_answers()
         self._scan(now)
         if is_first:
@@ -120,7 +122,7 @@ class Processes:
         # the hot path: a process at rest costs one pread of a few bytes and two comparisons
         self._unreadable, self._refused, self._ran = None, 0, []
         known, alive, pread = self._processes, {}, os.pread
-        for name in self._listing.names(known, now):
+        for name in self._execs.among(self._listing.names(known, now)):
             process = known.get(name)
             if process is not None:
                 descriptor = process.schedstat_descriptor
@@ -163,6 +165,8 @@ class Processes:
             ran = True
         if ran:
             process.ran = process.ran_since_facts = True
+            if self._execs.took(process):
+                return True
         if process.stat_descriptor is not None:
             data = os.pread(process.stat_descriptor, _STAT_BYTES, 0)
         else:
@@ -252,7 +256,9 @@ class Processes:
         self._ended.append(process)
 
     def _find(self, name: str, now: int) -> Process | None:
-        """A process not known before; None where it is gone already."""
+        """A process not known before; None where it is gone already, or cannot be read yet."""
+        if self._execs.holds(name):
+            return None
         descriptor = self._open(f"{name}/schedstat") if self._has_schedstat else None
         try:
             # before the stat file, so that what runs in between is looked at again
@@ -358,14 +364,6 @@ class Processes:
                     process.user = self._users.name(process.status.effective_uid, now)
                     process.make_row(self._block_io_is_counted)
 
-    def _check_delay_accounting(self, now: int) -> None:
-        if self._checked_delays_ns and now - self._checked_delays_ns < CLOSE_NS:
-            return
-        self._checked_delays_ns = now
-        # the switch is of Linux 5.14; before it, delays were counted unless the command line said nodelayacct
-        data = read_if_there(f"{self._proc}/sys/kernel/task_delayacct")
-        self._block_io_is_counted = data is None or data.strip() != b"0"
-
     def _sample(self, now: int) -> Sample:
         processes = self._processes.values()
         executables: Rows = {process.key: process.exe_row for process in processes if process.exe_row is not None}
@@ -390,6 +388,8 @@ class Processes:
     def _problem(self) -> Problem | None:
         if self._unreadable is not None:
             return process_problems.left_out(self._unreadable)
+        if stuck := self._execs.problem():
+            return stuck
         if self._descriptors.left <= 0 and any(
             process.schedstat_descriptor is process.stat_descriptor is None for process in self._processes.values()
         ):

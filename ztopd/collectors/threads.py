@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from ztop_protocol.frame import Key, Row
 from ztop_protocol.schema import SourceState
 from ztopd.collectors.files import read_record
+from ztopd.collectors.process_exec import is_in_exec
 from ztopd.collectors.process_stat import parse_stat
 from ztopd.collectors.source import Problem, Roots, Rows, Sample, Withheld, by_key
 
@@ -25,6 +26,8 @@ def read_threads(proc: str, pid: int, at_most: int) -> tuple[dict[Key, Row], boo
 
     Raises :exc:`NoSuchProcess`. A thread that ends in between is left out.
     """
+    if is_in_exec(f"{proc}/{pid:d}"):
+        raise NoSuchProcess(f"process {pid} is between two programs: its threads cannot be read")
     folder = f"{proc}/{pid:d}/task"
     try:
         # numbers are given out anew: a thread may have a lower one than the main thread, which comes first

@@ -1,17 +1,20 @@
 """The parent's side of the reader child: asks, never waits long, kills what is stuck.
 
 Questions are answered in order, so the oldest one without an answer is the one that blocks. When that lasts longer
-than :data:`DEADLINE_S`, the child is killed and started anew, and that question is not asked again for a while.
+than :data:`DEADLINE_S`, the child is killed and started anew, and that question is not asked again for a while, nor
+while that child is there: what waits for a dead server may not even be killed, and nobody waits for its end.
 """
 
 import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgpack
 
@@ -23,10 +26,23 @@ DEADLINE_S = 2.0
 STUCK_S = 300.0
 """A question that had the child killed is answered with "stuck" for this long."""
 SETTLE_S = 0.1
+CLOSE_S = 0.5
 RESTART_S = 5.0
 """A child that went away by itself is started again no sooner than this."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stuck:
+    """A question that is left alone."""
+
+    until: float
+    child: "subprocess.Popen[bytes] | None"
+    """Who was killed over it."""
+
+    def is_over(self, now: float) -> bool:
+        return now >= self.until and (self.child is None or self.child.poll() is not None)
 
 
 class Reader:
@@ -41,15 +57,16 @@ class Reader:
         self._to_write = bytearray()
         self._answers: dict[Question, dict[Argument, Answer]] = {question: {} for question in Question}
         self._progress = time.monotonic()
-        self._stuck: dict[tuple[Question, Argument], float] = {}
+        self._stuck: dict[tuple[Question, Argument], _Stuck] = {}
+        self._killed: list[subprocess.Popen[bytes]] = []
         self._not_before = 0.0
 
     def ask(self, question: Question, argument: Argument) -> None:
         asked = (question, argument)
         if asked in self._pending:
             return
-        until = self._stuck.get(asked)
-        if until is not None and time.monotonic() < until:
+        stuck = self._stuck.get(asked)
+        if stuck is not None and not stuck.is_over(time.monotonic()):
             return
         self._stuck.pop(asked, None)
         if not self._asked:
@@ -73,7 +90,8 @@ class Reader:
 
     def problem(self) -> Problem | None:
         now = time.monotonic()
-        self._stuck = {asked: until for asked, until in self._stuck.items() if until > now}
+        self._killed = [child for child in self._killed if child.poll() is None]
+        self._stuck = {asked: stuck for asked, stuck in self._stuck.items() if not stuck.is_over(now)}
         stuck = list(self._stuck)
         if not stuck:
             return None
@@ -85,8 +103,16 @@ class Reader:
         )
 
     def close(self) -> None:
-        """Ends the child."""
+        """Ends the child, and waits for that a moment."""
         self._stop_child()
+        deadline = time.monotonic() + CLOSE_S
+        for child in self._killed:
+            try:
+                child.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _log.warning("the reader child %d cannot be killed: it hangs in the kernel", child.pid)
+                # it is left to init
+                child.returncode = -signal.SIGKILL
 
     def _pump(self, seconds: float) -> None:
         """Moves what can be moved, for at most ``seconds``; kills a child that is stuck."""
@@ -133,11 +159,11 @@ class Reader:
         self._progress = time.monotonic()
 
     def _restart(self, culprit: tuple[Question, Argument] | None) -> None:
-        self._stop_child()
+        child = self._stop_child()
         if culprit is not None:
             question, argument = culprit
             _log.warning("reading the %s of %s blocks; it is left alone for a while", question, _said(argument))
-            self._stuck[culprit] = time.monotonic() + STUCK_S
+            self._stuck[culprit] = _Stuck(time.monotonic() + STUCK_S, child)
             now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             self._answers[question][argument] = Answer(None, "it blocks", now, is_late=True)
         again = [asked for asked in self._asked if asked != culprit]
@@ -159,19 +185,15 @@ class Reader:
         self._progress = time.monotonic() + 1
         return child
 
-    def _stop_child(self) -> None:
+    def _stop_child(self) -> "subprocess.Popen[bytes] | None":
         child, self._child = self._child, None
-        if child is None:
-            return
-        child.kill()
-        assert child.stdin is not None and child.stdout is not None
-        child.stdin.close()
-        child.stdout.close()
-        try:
-            child.wait(1)
-        except subprocess.TimeoutExpired:
-            # not even a SIGKILL wakes it: it is left to init, and takes no part any more
-            _log.warning("the reader child %d cannot be killed", child.pid)
+        if child is not None:
+            child.kill()
+            assert child.stdin is not None and child.stdout is not None
+            child.stdin.close()
+            child.stdout.close()
+            self._killed.append(child)
+        return child
 
 
 def _said(argument: Argument) -> str:

@@ -18,6 +18,7 @@ from ztopd.collectors.descriptors import Descriptors
 from ztopd.collectors.files import read_record
 from ztopd.collectors.perf.accumulate import Counts, Layout, Reading
 from ztopd.collectors.perf.syscall import MAX_READING_BYTES, NO_GROUP, Kernel
+from ztopd.collectors.process_exec import is_in_exec
 from ztopd.collectors.process_stat import parse_stat
 from ztopd.collectors.source import ParseError
 
@@ -82,6 +83,9 @@ class Attached:
         Raises :exc:`ProcessLookupError` where the process is gone, or is another life or another owner's by now,
         :exc:`NoDescriptors`, and what :meth:`Kernel.open` raises. The caller then closes it.
         """
+        if is_in_exec(self._folder):
+            # to open a counter would wait for the new program, however long that takes
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
         if self._tries == 0:
             self._begin(self._tids())
         while True:
