@@ -22,6 +22,7 @@ from ztop_protocol.segment import (
     Segment,
     Stamp,
     are_of_stamp,
+    is_interval,
     seal,
     stamps_as_lists,
     stamps_from,
@@ -108,7 +109,7 @@ def unpack_head(blob: object) -> Head:
     """Raises :exc:`Malformed`."""
     first_seq, sealed = unmark(blob, None, "head")
     head = unpack(unseal(sealed, MAX_HEAD_BYTES), MAX_HEAD_BYTES)
-    if not isinstance(head, list) or len(head) != 4 or not isinstance(head[0], str) or type(head[1]) is not int:
+    if not isinstance(head, list) or len(head) != 4 or not isinstance(head[0], str) or not is_interval(head[1]):
         raise Malformed("the head of a segment is its boot, its interval, its stamps and the names of its tracks")
     if not isinstance(head[3], list) or not all(isinstance(name, str) for name in head[3]):
         raise Malformed("the names of a segment's tracks are text")
@@ -128,7 +129,7 @@ def unpack_chunk(blob: object) -> tuple[int, int, list[EncodedFrame]]:
     """The number of the segment's first frame, its interval, and frames. Raises :exc:`Malformed`."""
     first_seq, sealed = unmark(blob, None, "chunk")
     chunk = unpack(unseal(sealed, MAX_CHUNK_BYTES), MAX_CHUNK_BYTES)
-    if not isinstance(chunk, list) or len(chunk) != 2 or type(chunk[0]) is not int or not isinstance(chunk[1], list):
+    if not isinstance(chunk, list) or len(chunk) != 2 or not is_interval(chunk[0]) or not isinstance(chunk[1], list):
         raise Malformed("a chunk is an interval and frames")
     return first_seq, chunk[0], [_frame_from(item) for item in chunk[1]]
 

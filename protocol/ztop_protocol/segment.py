@@ -11,7 +11,7 @@ import sys
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeGuard
 
 import msgpack
 
@@ -135,7 +135,9 @@ class Segment:
     def leads_to(self, frame: EncodedFrame) -> bool:
         """Whether the frame can follow in this segment: it starts from the last one, in the same boot and clock."""
         return (
-            frame.base_seq == self.last.seq and frame.boot_id == self.boot_id and is_same_clock(self.last, frame.stamp)
+            frame.base_seq == self.last.seq < frame.seq
+            and frame.boot_id == self.boot_id
+            and is_same_clock(self.last, frame.stamp)
         )
 
     def add(self, frame: EncodedFrame) -> None:
@@ -205,6 +207,11 @@ def are_of_stamp(*numbers: Wire) -> bool:
     return all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
 
 
+def is_interval(number: Wire) -> TypeGuard[int]:
+    """Whether a segment may have such a nominal time between its frames, in ns: who makes curves divides by it."""
+    return type(number) is int and 0 < number < 1 << 63
+
+
 def stamps_from(value: Wire) -> tuple[Stamp, ...]:
     """The stamps of one segment. Raises :exc:`Malformed` for what cannot be one segment's."""
     if not isinstance(value, list) or not value:
@@ -237,7 +244,7 @@ def segment_from(value: Wire) -> SealedSegment:
     if not isinstance(value, dict):
         raise Malformed("a segment is a map")
     boot_id, interval_ns, tracks = value.get("boot_id"), value.get("interval_ns"), value.get("tracks")
-    if not isinstance(boot_id, str) or type(interval_ns) is not int or not isinstance(tracks, dict):
+    if not isinstance(boot_id, str) or not is_interval(interval_ns) or not isinstance(tracks, dict):
         raise Malformed("a segment has boot_id, interval_ns and tracks")
     if not all(isinstance(track, bytes) for track in tracks.values()):
         raise Malformed("a track is bytes")

@@ -31,6 +31,8 @@ _NICE_STEPS_NS = (
     *(hours * 3600 * _SECOND for hours in (2, 3, 6, 12, 24)),
 )
 _DAY_NS = _NICE_STEPS_NS[-1]
+_MOST_STEPS = 2000
+"""So many the longest interval between frames may be of the shortest; a stranger's recording may say anything."""
 
 
 def step_for(from_ns: int, to_ns: int, points: int, at_least_ns: int) -> int:
@@ -130,7 +132,8 @@ def _add(steps: dict[int, _Step], step_ns: int, before: Frame | None, frame: Fra
         before, length_ns = None, interval_ns
     values = _values(before, frame)
     begin_ns, end_ns = frame.time_ns - length_ns, frame.time_ns
-    for number in range(begin_ns // step_ns, (end_ns - 1) // step_ns + 1):
+    last = (end_ns - 1) // step_ns
+    for number in range(max(begin_ns // step_ns, last - _MOST_STEPS), last + 1):
         overlap_ns = min(end_ns, (number + 1) * step_ns) - max(begin_ns, number * step_ns)
         steps.setdefault(number, _Step()).add(values, overlap_ns)
 

@@ -19,9 +19,18 @@ from tests.ztop_client.fake_source import SECOND
 from ztop_protocol.codec import Malformed
 from ztop_protocol.frame import Frame
 from ztop_protocol.recording import RecordingWriter
-from ztop_protocol.recording_format import FORMAT_VERSION, NewerFormat, NotARecording, RecordingError
+from ztop_protocol.recording_format import (
+    FORMAT_VERSION,
+    NewerFormat,
+    NotARecording,
+    RecordingError,
+    pack_chunk,
+    pack_head,
+    unpack_chunk,
+    unpack_head,
+)
 from ztop_protocol.recording_reader import RecordingReader
-from ztop_protocol.segment import encode_step, seal
+from ztop_protocol.segment import Segment, encode_step, seal, segment_as_map, segment_from
 from ztop_protocol.timeline import frames
 
 ALWAYS = (0, 1 << 62)
@@ -297,6 +306,30 @@ class TestHostile:
             with pytest.raises(RecordingError) as caught:
                 RecordingReader(str(path))
             assert str(path) in str(caught.value)
+
+    @pytest.mark.parametrize("interval_ns", [0, -1, 1 << 63])
+    def test_intervals_that_nobody_can_divide_by(self, interval_ns: int) -> None:
+        segment = Segment.begun_by(encode_step(None, made(1), whole=True), interval_ns)
+        for read_it, what in (
+            (unpack_head, pack_head(segment.sealed())),
+            (unpack_chunk, pack_chunk(segment, [encode_step(None, made(1), whole=True)])),
+            (segment_from, segment_as_map(segment.sealed())),
+        ):
+            with pytest.raises(Malformed):
+                read_it(what)
+
+    def test_a_frame_that_follows_a_later_one(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.ztop"
+        first, second = (
+            encode_step(None, made(5), whole=True),
+            replace(encode_step(made(5), made(6), whole=False), seq=3),
+        )
+        RecordingWriter(str(path), SECOND).close()
+        with sqlite3.connect(path) as connection:
+            chunk = pack_chunk(Segment.begun_by(first, SECOND), [first, second])
+            connection.execute("INSERT INTO chunks (first_seq, body) VALUES (5, ?)", (chunk,))
+        connection.close()
+        assert numbers(path) == [5]
 
     def test_frames_that_contradict_each_other(self, tmp_path: Path) -> None:
         path = tmp_path / "x.ztop"

@@ -166,6 +166,12 @@ class TestCells:
         assert part_of(segment, SECOND, -1) == Part(SECOND, None, None, {})
         assert rows_of([part_of(segment, SECOND, -1)], SECOND, 102, 102) == [[102 * SECOND, *[None] * len(COLUMNS)]]
 
+    def test_an_interval_of_centuries_is_not_walked_through(self) -> None:
+        only = frame(1, 1_700_000_000 * SECOND, 2 * SECOND, memory_total_bytes=2, memory_used_bytes=1)
+        segment = Segment.begun_by(encode_step(None, only, whole=True), 1 << 62)
+        found = rows_of([part_of(segment, SECOND, -1)], SECOND, 1_699_999_998, 1_699_999_999)
+        assert [values[1 + COLUMNS.index("memory_percent")] for values in found] == [50.0, 50.0]
+
 
 @given(st.integers(0, 2**61), st.integers(0, 2**61), st.integers(1, 2000), st.sampled_from([SECOND, 200_000_000, DAY]))
 def test_steps_are_few_and_round(one: int, other: int, points: int, at_least: int) -> None:
