@@ -12,7 +12,7 @@ _NS_PER_USEC = 1000
 _NS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _NO_LIMIT = 1 << 62
 """v1 writes no limit as the largest multiple of the page size below 2^63 (9223372036854771712 with pages of 4 KiB)."""
-_SOME_TOTAL = re.compile(rb"some [^\n]*\btotal=(\d+)")
+_SOME_TOTAL = re.compile(rb"some [^\n]*\btotal=(\d{1,20})\b")
 
 
 @dataclass(slots=True)

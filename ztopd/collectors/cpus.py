@@ -54,7 +54,7 @@ def parse_cpuinfo_frequencies(data: bytes) -> dict[int, int]:
         cpu, megahertz = block[: block.index(b"\n")], block[at + 1 :].split(b"\n", 1)[0]
         try:
             frequencies[int(_value(cpu))] = round(float(_value(megahertz)) * 1_000_000)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise ParseError(f"/proc/cpuinfo: {cpu[:40]!r}, {megahertz[:40]!r}") from None
     return frequencies
 

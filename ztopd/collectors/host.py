@@ -23,9 +23,9 @@ _SECOND_NS = 1_000_000_000
 _HIDEPID = {"0": 0, "1": 1, "2": 2, "4": 4, "off": 0, "noaccess": 1, "invisible": 2, "ptraceable": 4}
 """Linux 5.8 and later write the names."""
 
-_NAMESPACE = re.compile(r"pid:\[(\d+)\]")
-_UPTIME = re.compile(rb"(\d+)\.(\d\d) ")
-_LOAD_AVERAGES = re.compile(rb"(\d+\.\d\d) (\d+\.\d\d) (\d+\.\d\d) (\d+)/(\d+) ")
+_NAMESPACE = re.compile(r"pid:\[(\d{1,20})\]", re.ASCII)
+_UPTIME = re.compile(rb"(\d{1,20})\.(\d\d) ")
+_LOAD_AVERAGES = re.compile(rb"(\d{1,20}\.\d\d) (\d{1,20}\.\d\d) (\d{1,20}\.\d\d) (\d{1,20})/(\d{1,20}) ")
 
 
 @dataclass(frozen=True, slots=True)

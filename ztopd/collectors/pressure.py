@@ -16,7 +16,8 @@ from ztopd.collectors.source import ParseError, Problem, Roots, Sample, Withheld
 _ALWAYS = ("cpu", "memory", "io")
 _WHERE_BUILT = ("irq",)
 _FILE_BYTES = 4096
-_LINE = re.compile(rb"(some|full) avg10=(\d+\.\d+) avg60=(\d+\.\d+) avg300=(\d+\.\d+) total=(\d+)")
+_AVERAGE = rb"(\d{1,20}\.\d{1,20})"
+_LINE = re.compile(rb"(some|full) avg10=%b avg60=%b avg300=%b total=(\d{1,20})" % ((_AVERAGE,) * 3))
 
 _MISSING = Problem(
     SourceState.ABSENT,

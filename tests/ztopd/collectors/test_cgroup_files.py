@@ -74,6 +74,7 @@ def test_pressure_is_the_total_of_some() -> None:
         ("pids.max", b"many"),
         ("io.stat", b"8:0 rbytes=x"),
         ("io.pressure", b"full avg10=0.00 avg60=0.00 avg300=0.00 total=5\n"),
+        ("io.pressure", b"some avg10=0.00 avg60=0.00 avg300=0.00 total=" + b"9" * 5000),
         ("blkio.throttle.io_serviced", b"8:0 Read x\n"),
     ],
 )

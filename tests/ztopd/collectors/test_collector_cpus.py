@@ -104,9 +104,10 @@ def test_other_architectures_cpuinfo_has_no_frequencies(data: bytes) -> None:
     assert parse_cpuinfo_frequencies(data) == {}
 
 
-def test_a_broken_cpuinfo_is_an_error_that_names_it() -> None:
+@pytest.mark.parametrize("megahertz", [b"fast", b"1e999", b"nan", b""])
+def test_a_broken_cpuinfo_is_an_error_that_names_it(megahertz: bytes) -> None:
     with pytest.raises(ParseError, match=r"^/proc/cpuinfo: "):
-        parse_cpuinfo_frequencies(b"processor\t: 0\ncpu MHz\t\t: fast\n\n")
+        parse_cpuinfo_frequencies(b"processor\t: 0\ncpu MHz\t\t: %b\n\n" % megahertz)
 
 
 def test_512_cpus_without_cpufreq(make_cpus: MakeCpus) -> None:

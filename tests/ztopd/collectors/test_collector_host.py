@@ -147,6 +147,11 @@ def test_lines_that_are_not_there_are_none() -> None:
         (parse_kernel_counts, b"cpu 1\nbtime soon\n", "/proc/stat, line btime: "),
         (parse_kernel_counts, b"cpu 1\nctxt ", "/proc/stat, line ctxt: "),
         (parse_namespace, "mnt:[1]", "/proc/self/ns/pid: "),
+        # what Python makes no integer, or infinity, of
+        (parse_namespace, f"pid:[{'9' * 5000}]", "/proc/self/ns/pid: "),
+        (parse_uptime, b"9" * 5000 + b".00 1.00\n", "/proc/uptime: "),
+        (parse_load_averages, b"9" * 400 + b".00 0.00 0.00 1/2 3\n", "/proc/loadavg: "),
+        (parse_load_averages, b"0.00 0.00 0.00 1/" + b"9" * 5000 + b" 3\n", "/proc/loadavg: "),
     ],
 )
 def test_the_error_names_file_and_place(parse: Callable[[object], object], data: object, message: str) -> None:

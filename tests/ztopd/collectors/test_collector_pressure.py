@@ -93,6 +93,13 @@ def test_the_error_names_file_and_line() -> None:
         parse_pressure("io", good + b"full avg10=0.00 total=0\n")
 
 
+@pytest.mark.parametrize("total", [b"9" * 5000, b"9" * 21])
+@pytest.mark.parametrize("average", [b"0.00", b"9" * 400 + b".00"])
+def test_no_number_is_longer_than_the_kernels(total: bytes, average: bytes) -> None:
+    with pytest.raises(ParseError, match=r"^/proc/pressure/io, line 1: "):
+        parse_pressure("io", b"some avg10=%b avg60=0.00 avg300=0.00 total=%b\n" % (average, total))
+
+
 @given(st.binary(max_size=100))
 def test_any_bytes_give_a_row_or_a_parse_error(data: bytes) -> None:
     with suppress(ParseError):
