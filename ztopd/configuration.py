@@ -33,6 +33,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "warn_seconds": (1, 3600),
 }
 """What may stand at a key with a number: from, to."""
+_LARGE = 10**300
+"""An integer in a file may be larger than any float."""
 
 _T = TypeVar("_T")
 _N = TypeVar("_N", int, float)
@@ -99,7 +101,8 @@ def check_interval(seconds: float) -> float:
     """Returns the interval. Raises :exc:`ConfigurationError` for one that is out of range."""
     if not MIN_INTERVAL_SECONDS <= seconds <= MAX_INTERVAL_SECONDS:
         raise ConfigurationError(
-            f"the interval must be from {MIN_INTERVAL_SECONDS:g} to {MAX_INTERVAL_SECONDS:g} seconds, not {seconds:g}"
+            f"the interval must be from {MIN_INTERVAL_SECONDS:g} to {MAX_INTERVAL_SECONDS:g} seconds,"
+            f" not {_shown(seconds)}"
         )
     return seconds
 
@@ -112,12 +115,15 @@ def read_configuration(path: str) -> Configuration:
     is_roots = status.st_uid == 0 and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     try:
         return parse_configuration(data.decode(), is_roots)
-    except (ConfigurationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ConfigurationError(f"{path}: nested too deeply") from None
+    except ValueError as error:
+        # tomllib's own, and what it lets through of Python's, such as that an integer has too many digits
         raise ConfigurationError(f"{path}: {error}") from None
 
 
 def parse_configuration(text: str, is_roots: bool = False) -> Configuration:
-    """The settings in TOML. Raises :exc:`ConfigurationError`, or tomllib's own error.
+    """The settings in TOML. Raises :exc:`ConfigurationError`, or another :exc:`ValueError` or :exc:`RecursionError`.
 
     ``is_roots``: whether only root can have written it. Otherwise it may name no command.
     """
@@ -125,7 +131,7 @@ def parse_configuration(text: str, is_roots: bool = False) -> Configuration:
     _check_keys(table, ("socket", "interval_seconds", "group", "history", "counters", "gpu"))
     interval = _value(table, "interval_seconds", (int, float), "a number")
     try:
-        seconds = DEFAULT_INTERVAL_SECONDS if interval is None else check_interval(float(interval))
+        seconds = DEFAULT_INTERVAL_SECONDS if interval is None else float(check_interval(interval))
     except ConfigurationError as error:
         raise ConfigurationError(f"interval_seconds: {error}") from None
     of_history = _value(table, "history", (dict,), "a table") or {}
@@ -189,8 +195,12 @@ def _number(table: Mapping[str, Any], key: str, usual: _N, types: tuple[type[_N]
         return usual
     least, most = RANGES[key]
     if not least <= value <= most:
-        raise ConfigurationError(f"{key}: {least:g} to {most} may stand there, not {value:g}")
+        raise ConfigurationError(f"{key}: {least:g} to {most} may stand there, not {_shown(value)}")
     return value
+
+
+def _shown(number: float) -> str:
+    return "so large a number" if isinstance(number, int) and abs(number) > _LARGE else f"{number:g}"
 
 
 def _text(table: Mapping[str, Any], key: str) -> str | None:

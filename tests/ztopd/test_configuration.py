@@ -64,6 +64,14 @@ def test_every_key() -> None:
         ("interval_seconds = 61", "interval_seconds: the interval must be from 0.1 to 60 seconds, not 61"),
         ("interval_seconds = nan", "interval_seconds: the interval must be from 0.1 to 60 seconds, not nan"),
         ("interval_seconds = inf", "interval_seconds: the interval must be from 0.1 to 60 seconds, not inf"),
+        (
+            f"interval_seconds = {'9' * 400}",
+            "interval_seconds: the interval must be from 0.1 to 60 seconds, not so large a number",
+        ),
+        (
+            f"[history]\nage_days = 0x{'f' * 5000}",
+            "history: age_days: 0.01 to 3660 may stand there, not so large a number",
+        ),
         ("socket = 5", "socket: text was expected, not 5"),
         ("socket = ''", "socket: text that is not empty and holds no NUL was expected"),
         ('socket = "a\\u0000b"', "socket: text that is not empty and holds no NUL was expected"),
@@ -80,7 +88,7 @@ def test_what_is_wrong_is_said_with_its_key(text: str, sentence: str) -> None:
 
 def test_the_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "z.toml"
-    for content in (b"socket = 5", b"socket = ", b"\xff"):
+    for content in (b"socket = 5", b"socket = ", b"\xff", b"group = " + b"[" * 3000, b"group = " + b"9" * 5000):
         file.write_bytes(content)
         with pytest.raises(ConfigurationError) as caught:
             read_configuration(str(file))
