@@ -304,7 +304,8 @@ def _value(field: Field, operator: str, operator_position: int, token: _Token) -
             try:
                 re.compile(text)
             except (re.error, RecursionError, OverflowError) as error:
-                raise QueryError(f"not a regular expression: {error}", token.position) from None
+                # it may quote what was written
+                raise QueryError(f"not a regular expression: {ascii(str(error))[1:-1]}", token.position) from None
         elif not is_equality:
             raise QueryError(f"{field.name} is text: == != ~ !~ are for it", operator_position)
         return text

@@ -95,6 +95,7 @@ def test_what_binds_closer() -> None:
         ("user > root", 5, "text"),
         ("cpu ~ 8", 4, "no text"),
         ("name ~ '('", 7, "regular"),
+        ("name ~ '(?P<\x1b>a)'", 7, r"\x1b"),
         ("(cpu > 1", 8, "')'"),
         ("cpu > 1)", 7, "before"),
         ("cpu > 1 user == root", 8, "'and' or 'or'"),
@@ -115,6 +116,7 @@ def test_what_is_refused_and_where(text: str, position: int, word: str) -> None:
         parse(text)
     assert caught.value.position == position
     assert word in caught.value.sentence
+    assert caught.value.sentence.isprintable()
     assert caught.value.pointed_at(text).splitlines()[-1] == " " * (position + 2) + "^"
 
 
