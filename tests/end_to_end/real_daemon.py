@@ -15,6 +15,7 @@ import pytest
 
 from ztop_client import DaemonUnreachable, Session, connect
 from ztop_client.daemon import SocketDaemon
+from ztop_protocol.connection import RemoteError
 from ztop_protocol.frame import Frame
 
 SECONDS = 20.0
@@ -62,7 +63,8 @@ class Daemon:
                 with self.session() as session:
                     session.snapshot([])
                 return
-            except DaemonUnreachable:
+            except (DaemonUnreachable, RemoteError):
+                # not there yet, or without a frame for longer than it lets one wait
                 assert self.process.poll() is None, self.errors()
                 assert time.monotonic() < deadline, "ztopd does not answer"
                 time.sleep(0.02)
@@ -105,8 +107,10 @@ class Daemon:
         if self.process.poll() is None:
             # not unshare, which has it in its command line too
             for process in [psutil.Process(self.process.pid), *self.family()]:
-                if process.cmdline()[:4] == [sys.executable, "-P", "-W", "error"]:
-                    process.send_signal(signal.SIGTERM)
+                # those that ended with the first one are gone
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if process.cmdline()[:4] == [sys.executable, "-P", "-W", "error"]:
+                        process.send_signal(signal.SIGTERM)
         errors = self.errors()
         assert "Traceback" not in errors
         assert self.process.returncode in (0, -signal.SIGKILL), errors

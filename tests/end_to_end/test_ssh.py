@@ -165,7 +165,8 @@ def forwarded(daemon: Daemon, sshd: Sshd) -> Iterator[str]:
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         until(lambda: os.path.exists(path), "ssh listens")
         yield path
-        process.terminate()
+        # not asked to end: it may overhear that while nothing else happens
+        process.kill()
 
 
 @pytest.mark.parametrize("over", ["ssh", "a forwarded socket"])
