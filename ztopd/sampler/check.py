@@ -14,17 +14,24 @@ from ztopd.sampler.collectors import make_collectors
 from ztopd.sampler.reader import Reader
 from ztopd.sampler.run import SECOND_SAMPLE_S, raise_descriptor_limit
 from ztopd.sampler.tick import Sampler
-from ztopd.store_path import store_directory
+from ztopd.service import Service, ask_service
+from ztopd.store_path import SYSTEM_DIRECTORY, store_directory
 
 
 def check(configuration: Configuration) -> list[Row]:
-    """The rows of the section ``sources`` after two ticks; the second has what the first one only asked for."""
+    """The rows of the section ``sources`` after two ticks; the second has what the first one only asked for.
+
+    Beside them what the service of this machine says, where there is one.
+    """
+    service = ask_service()
     roots = configuration.roots
     reader = Reader(roots.proc)
     try:
         collectors = make_collectors(roots, reader, raise_descriptor_limit(), configuration.counters, configuration.gpu)
         sampler = Sampler(collectors.every, reader, read_boot_id(roots))
-        sampler.note_store(_of_store(configuration.history))
+        sampler.note_store(_of_store(configuration.history, service))
+        if service is not None:
+            sampler.note_service(service.as_source())
         sampler.sample()
         time.sleep(SECOND_SAMPLE_S)
         return list(sampler.sample().rows("sources").values())
@@ -32,11 +39,13 @@ def check(configuration: Configuration) -> list[Row]:
         reader.close()
 
 
-def _of_store(history: HistoryConfiguration) -> Problem | None:
+def _of_store(history: HistoryConfiguration, service: Service | None) -> Problem | None:
     """Where the store would be, or why it cannot be there; nothing is made."""
     directory = store_directory(history.store, os.environ)
     if directory is None:
         return problem_of(StoreState.OFF)
+    if directory == SYSTEM_DIRECTORY and service is not None and service.store_bytes is not None:
+        return Problem(SourceState.OK, f"in {directory}: the service has it, {service.store_bytes >> 20} MiB")
     try:
         if os.path.lexists(directory):
             check_directory(directory)

@@ -1,0 +1,74 @@
+"""The server process, as the sampler keeps it."""
+
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ztop_protocol.frame import Frame
+from ztopd.configuration import STORE_OFF, Configuration, HistoryConfiguration
+from ztopd.feed import TAKEN
+from ztopd.sampler.server_child import HUNG_S, STARTING_S, Server
+from ztopd.socket_path import ListeningSocket
+
+SETTINGS = replace(Configuration(), history=HistoryConfiguration(store=STORE_OFF))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    listening = ListeningSocket(str(tmp_path / "z.sock"))
+    made = Server(SETTINGS, None, listening.socket, None)
+    made.start_if_due(time.monotonic())
+    yield made
+    made.stop()
+    listening.close()
+
+
+def frame(seq: int) -> Frame:
+    return Frame(seq, seq * 10**9, seq * 10**9, "boot", {})
+
+
+def wait_for_answer(server: Server) -> None:
+    assert server.wishes_fd is not None
+    poll = select.poll()
+    poll.register(server.wishes_fd, select.POLLIN)
+    assert poll.poll(30_000)
+    assert TAKEN in os.read(server.wishes_fd, 64)
+    server.answered()
+
+
+def test_one_that_hangs_is_started_again(server: Server) -> None:
+    server.offer(frame(1))
+    wait_for_answer(server)
+    hung = server.pidfd
+    assert hung is not None
+    signal.pidfd_send_signal(hung, signal.SIGSTOP)
+    now = time.monotonic()
+    server.offer(frame(2))
+    # the machine stood still
+    server.end_if_hung(now + 1000)
+    server.offer(frame(3))
+    server.end_if_hung(now + HUNG_S - 1)
+    assert server.pidfd == hung
+    server.end_if_hung(now + HUNG_S + 1)
+    assert server.pidfd is None
+    server.start_if_due(server.start_due)
+    # it is given what the other one did not take
+    wait_for_answer(server)
+
+
+def test_one_that_starts_has_more_time(server: Server) -> None:
+    now, starting = time.monotonic(), server.pidfd
+    assert starting is not None
+    signal.pidfd_send_signal(starting, signal.SIGSTOP)
+    for seq in (1, 2):
+        server.offer(frame(seq))
+    server.end_if_hung(now + STARTING_S - 1)
+    assert server.pidfd == starting
+    server.end_if_hung(now + STARTING_S + 1)
+    assert server.pidfd is None
