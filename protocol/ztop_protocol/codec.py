@@ -30,6 +30,14 @@ class Malformed(ValueError):
     """Bytes or values that are not what this page says; the sentence says where."""
 
 
+class Unencodable(Exception):
+    """A section has a cell that is none: an error of whoever made it."""
+
+    def __init__(self, section: str) -> None:
+        super().__init__(f"the section {section} cannot be encoded")
+        self.section = section
+
+
 def portable(cell: Cell) -> Cell | bytes:
     """Text with surrogate escapes as the bytes that it stands for; numbers of more than 64 bits are unknown."""
     if type(cell) is int and not -(1 << 63) <= cell < 1 << 64:
@@ -56,8 +64,11 @@ def _pack_rows(make: "dict[str, Wire]", *texts: str) -> bytes:
 
 
 def encode_section(name: str, section: Section) -> bytes:
-    """The section as in ``snapshot``."""
-    return encode_table(SECTIONS[name].names, section.sampled_boottime_ns, section.rows.values())
+    """The section as in ``snapshot``. Raises :exc:`Unencodable`."""
+    try:
+        return encode_table(SECTIONS[name].names, section.sampled_boottime_ns, section.rows.values())
+    except TypeError as error:
+        raise Unencodable(name) from error
 
 
 def encode_table(columns: Sequence[str], sampled_boottime_ns: int, rows: Iterable[Sequence[Cell]]) -> bytes:
@@ -68,18 +79,14 @@ def encode_table(columns: Sequence[str], sampled_boottime_ns: int, rows: Iterabl
 
 
 def encode_section_change(name: str, change: SectionDelta | Section) -> bytes:
-    """What a delta says of one section."""
+    """What a delta says of one section. Raises :exc:`Unencodable`."""
     if isinstance(change, Section):
         return encode_section(name, change)
-    return _pack_rows(
-        {
-            "sampled_boottime_ns": change.sampled_boottime_ns,
-            "new": change.new,
-            "changed": change.changed,
-            "gone": change.gone,
-        },
-        *("new", "changed", "gone"),
-    )
+    rows = {"new": change.new, "changed": change.changed, "gone": change.gone}
+    try:
+        return _pack_rows({"sampled_boottime_ns": change.sampled_boottime_ns, **rows}, *rows)
+    except TypeError as error:
+        raise Unencodable(name) from error
 
 
 def encode_map(head: Mapping[str, Wire], name: str, parts: Mapping[str, bytes]) -> bytes:

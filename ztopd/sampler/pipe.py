@@ -1,14 +1,17 @@
 """The pipe to the server, that the sampler never waits for."""
 
 import fcntl
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ztop_protocol.codec import MAX_FRAME_BYTES, encode_section, encode_section_change
+from ztop_protocol.codec import MAX_FRAME_BYTES, Unencodable, encode_section, encode_section_change
 from ztop_protocol.frame import Frame, Section, diff
 from ztop_protocol.segment import EncodedFrame, Stamp, is_same_clock
 from ztopd.feed import Between, pack_between, pack_feed
+
+_log = logging.getLogger(__name__)
 
 SEGMENT_FRAMES = 60
 """Once in so many frames the whole frame is sent too: a segment of the ring begins with it."""
@@ -36,7 +39,11 @@ class FeedPipe:
         self.descriptor = descriptor
         self.dropped = 0
         self.left_out: tuple[str, ...] = ()
-        """The sections of the last frame that did not fit into :data:`MAX_FRAME_BYTES`: the largest ones."""
+        """The sections that the last frame went without.
+
+        The largest, where it did not fit into :data:`MAX_FRAME_BYTES`; and what cannot be encoded.
+        """
+        self._logged: set[str] = set()
         self._waiting = memoryview(b"")
         self._base: Frame | None = None
         self._since_keyframe = 0
@@ -56,10 +63,10 @@ class FeedPipe:
             self._base = None
             return
         self.left_out = ()
-        message = self._message(frame)
+        message = self._message_if_fit(frame)
         while message is None:
             frame = replace(frame, sections={n: part for n, part in frame.sections.items() if n not in self.left_out})
-            message = self._message(frame)
+            message = self._message_if_fit(frame)
         self._waiting = memoryview(pack_feed(message))
         self._base = frame
         self.flush()
@@ -76,6 +83,17 @@ class FeedPipe:
         if not _too_large(parts):
             self._waiting = memoryview(pack_between(Between(time_ns, boottime_ns, parts)))
             self.flush()
+
+    def _message_if_fit(self, frame: Frame) -> EncodedFrame | None:
+        try:
+            return self._message(frame)
+        except Unencodable as error:
+            # what a collector gave is its own affair: the other sections arrive
+            if error.section not in self._logged:
+                self._logged.add(error.section)
+                _log.exception("a frame goes without a section")
+            self.left_out += (error.section,)
+            return None
 
     def _message(self, frame: Frame) -> EncodedFrame | None:
         """What is sent of the frame; None where it is too large, and ``left_out`` then names more sections."""

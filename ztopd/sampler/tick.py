@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ztop_protocol.codec import MAX_FRAME_BYTES
 from ztop_protocol.frame import Frame, Row, Section
-from ztop_protocol.schema import SourceState
+from ztop_protocol.schema import SECTIONS, SourceState
 from ztopd.collectors.blocking import BlockingReader
 from ztopd.collectors.nvml.card import VramLow
 from ztopd.collectors.source import Collector, ParseError, Problem, Rows, Sample, Withheld, by_key
@@ -97,13 +97,13 @@ class Sampler:
         self._health.setdefault("service", _Health()).problem = problem
 
     def note_left_out(self, sections: Sequence[str]) -> None:
-        """Takes note of the sections that the last frame was sent without, because it would have been too large."""
+        """Takes note of the sections that the last frame was sent without: it would have been too large."""
         self._left_out = None
         if sections:
             self._left_out = Problem(
                 SourceState.DEGRADED,
                 f"{', '.join(sections)} left out: a frame holds at most {MAX_FRAME_BYTES >> 20} MiB",
-                "see what makes so many processes, or so long names and paths",
+                "see what makes so many processes, or so long names and paths; ztopd's log, if it has an error of that",
             )
 
     def sample(self) -> Frame:
@@ -145,6 +145,8 @@ class Sampler:
         health.tried_boottime_ns = sampled_boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         try:
             sample = collector.collect()
+            sampled_boottime_ns = sample.sampled_boottime_ns or sampled_boottime_ns
+            self._keep(sample, sampled_boottime_ns)
         except Withheld as withheld:
             health.problem = withheld.problem
             for name in health.sections:
@@ -160,13 +162,14 @@ class Sampler:
             health.problem = Problem(SourceState.DEGRADED, f"an error in ztopd, see its log: {error!r}")
             health.failures += 1
         else:
-            sampled_boottime_ns = sample.sampled_boottime_ns or sampled_boottime_ns
-            self._keep(sample, sampled_boottime_ns)
             health.problem, health.sections = sample.problem, tuple(sample.sections)
             health.sampled_boottime_ns = sampled_boottime_ns
         health.cost_ns = time.thread_time_ns() - started
 
     def _keep(self, sample: Sample, sampled_boottime_ns: int) -> None:
+        """Raises whatever comes of a sample that is none; nothing of it is kept then."""
+        for name, rows in sample.sections.items():
+            _check_widths(name, rows)
         for name, rows in sample.sections.items():
             old = self._sections.get(name)
             if old is not None and not sample.shares_rows:
@@ -194,6 +197,13 @@ class Sampler:
         if (name, repr(error)) not in self._logged and len(self._logged) < 100:
             self._logged.add((name, repr(error)))
             _log.exception("the collector %s failed", name)
+
+
+def _check_widths(name: str, rows: Rows) -> None:
+    """A row of another width would be read as other columns. All at once, since it is done at every tick."""
+    widths = set(map(len, rows.values()))
+    if widths - {len(SECTIONS[name].columns)}:
+        raise ValueError(f"{name}: rows of {sorted(widths)} cells")
 
 
 def _shared(old: Section, rows: Rows) -> Rows:
