@@ -158,7 +158,7 @@ def test_a_call_that_hangs_makes_that_gpu_old_and_nothing_late(nvml: StandIn, st
         nvml.set("0", delay="nvmlDeviceGetMemoryInfo_v2 10000")
         nvml.write()
         hung = frame_where(session, lambda f: gpu(f, "state") == "hung")
-        assert "NVML has not answered nvmlDeviceGetMemoryInfo for" in str(gpu(hung, "reason"))
+        assert "NVML has not answered nvmlDeviceGetMemoryInfo_v2 for" in str(gpu(hung, "reason"))
         assert hung.boottime_ns - number(gpu(hung, "sampled_boottime_ns")) > 2e9
         assert gpu(hung, "memory_used_bytes") == GIB, "what was known stays, and is old"
         assert hung.boottime_ns - number(gpu(hung, "sampled_boottime_ns", "1")) < 2e9

@@ -47,7 +47,7 @@ def make_collectors(
     processes = Processes(roots, reader, descriptors)
     threads = Threads(roots, processes.with_several_threads)
     command = WarnCommand(gpu.warn_command) if gpu.warn_command else None
-    gpus = Gpus(roots, gpu.interval_ms / 1000, gpu.warn_seconds, command)
+    gpus = Gpus(roots, processes, gpu.interval_ms / 1000, gpu.warn_seconds, command)
     every = (
         processes,
         ProcessCounters(roots, processes, descriptors, counting, LinuxKernel()),

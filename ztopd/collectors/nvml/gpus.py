@@ -9,9 +9,10 @@ from collections.abc import Callable
 from ztop_protocol.frame import Row
 from ztop_protocol.schema import GPUS, SourceState
 from ztopd.collectors.nvml import library
-from ztopd.collectors.nvml.card import GpuProcess, GpuState, VramLow
-from ztopd.collectors.nvml.owners import Owners
+from ztopd.collectors.nvml.card import VramLow
+from ztopd.collectors.nvml.owners import Owner, Owners, Scan
 from ztopd.collectors.nvml.poller import Poller
+from ztopd.collectors.nvml.reading import GpuState, Users
 from ztopd.collectors.nvml.warnings import Warnings
 from ztopd.collectors.source import Problem, Roots, Sample, Withheld, by_key
 
@@ -33,15 +34,20 @@ class Gpus:
     def __init__(
         self,
         roots: Roots,
+        scan: Scan,
         interval_seconds: float,
         warn_seconds: float,
         run_command: Callable[[VramLow], None] | None = None,
     ) -> None:
-        """Warnings come ``warn_seconds`` before the memory is full, and start ``run_command``."""
+        """``scan`` is of the processes, and comes before it in a tick. Warnings come ``warn_seconds`` before the memory
+        is full, and start ``run_command``.
+        """
         self._interval_seconds = interval_seconds
         self._warn_seconds = warn_seconds
         self._warnings = Warnings(run_command)
-        self._owners = Owners(roots)
+        self._owners = Owners(roots, scan)
+        self._known: dict[str, tuple[Users, list[Owner], list[Row]]] = {}
+        """By GPU: the rows of its processes, and of what they were made."""
         self._poller: Poller | None = None
         self._looked_ns: int | None = None
 
@@ -64,22 +70,22 @@ class Gpus:
             raise Withheld(problem)
         snapshots = [gpu.newest(now_ns) for gpu in self._poller.gpus]
         rows = [row for snapshot in snapshots for row in snapshot.rows]
-        processes = [process for snapshot in snapshots for process in snapshot.processes]
-        self._owners.forget_others({process.pid for process in processes})
-        sections = {
-            "gpus": by_key("gpus", rows),
-            "gpu_processes": by_key("gpu_processes", map(self._process_row, processes)),
-        }
-        return Sample(sections, _problem_of(rows))
-
-    def _process_row(self, process: GpuProcess) -> Row:
-        owner, velocity = self._owners.owner(process.pid), process.velocity
-        return (
-            *(process.gpu_uuid, process.pid, owner.start_boottime_ns, owner.owner_uid, owner.foreign),
-            *(str(process.use.type), process.sampled_boottime_ns, process.use.vram_bytes, *process.utilization),
-            None if velocity is None else round(velocity.value),
-            *(process.oom_eta_seconds, process.oom_share_percent),
+        processes = self._process_rows([users for snapshot in snapshots for users in snapshot.users])
+        return Sample(
+            {"gpus": by_key("gpus", rows), "gpu_processes": by_key("gpu_processes", processes)}, _problem_of(rows)
         )
+
+    def _process_rows(self, everyone: list[Users]) -> list[Row]:
+        """The same objects where nothing changed."""
+        owners = self._owners.of({pid for users in everyone for pid in users.uses})
+        before, self._known = self._known, {}
+        for users in everyone:
+            theirs = [owners[pid] for pid in users.uses]
+            known = before.get(users.gpu_uuid)
+            if known is None or known[0] is not users or known[1] != theirs:
+                known = (users, theirs, list(users.rows(theirs)))
+            self._known[users.gpu_uuid] = known
+        return [row for _, _, rows in self._known.values() for row in rows]
 
 
 def _problem_of(rows: list[Row]) -> Problem | None:

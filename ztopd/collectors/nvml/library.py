@@ -1,4 +1,4 @@
-"""The one way to NVML: every call goes through :meth:`Nvml.ask`, and what it raises has a name and a reason.
+"""The one way to NVML: every call goes through :class:`Nvml`, and what it raises has a name and a reason.
 
 The binding is NVIDIA's own (nvidia-ml-py, module ``pynvml``), imported only where ``libnvidia-ml.so.1`` can be loaded:
 it costs 6 MiB. Whether there are GPUs is asked of nobody else: containers show /dev and /proc/driver or do not, as they
@@ -125,6 +125,28 @@ class Nvml:
             raise Refused(None, f"nvidia-ml-py: {type(error).__name__}") from None
         finally:
             call.running = None
+
+    def function(self, name: str) -> Any:
+        """A function of the library itself, for :meth:`call`. Raises :exc:`Refused` where this driver has none."""
+        try:
+            return getattr(ctypes.CDLL(SONAME), name)
+        except AttributeError:
+            raise self._error(_FUNCTION_NOT_FOUND) from None
+
+    def call(self, call: Call, function: Any, *arguments: Any) -> None:
+        """Calls one of :meth:`function` for what is asked so often that the binding's objects would cost more than the
+        answer; that comes into the ``arguments``. Raises as :meth:`ask`.
+        """
+        call.running = (function.__name__, time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+        try:
+            status = function(*arguments)
+        finally:
+            call.running = None
+        if status != SUCCESS:
+            raise self._error(status)
+
+    def _error(self, code: int) -> Exception:
+        return _named(code, str(self._binding.NVMLError(code)))
 
 
 def _named(code: int, words: str) -> Exception:

@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ztop_protocol.frame import Row
 from ztop_protocol.schema import GPUS, SourceState
-from ztopd.collectors.nvml.card import SLOW_NS, Card, GpuProcess, GpuState, Identity, Turn, VramLow
+from ztopd.collectors.nvml.card import INSTANCES_NS, Card, Turn, VramLow
 from ztopd.collectors.nvml.device import Device
 from ztopd.collectors.nvml.library import Call, DriverGone, GpuLost, Nvml, Refused
+from ztopd.collectors.nvml.reading import GpuState, Identity, Reading, Users
 from ztopd.collectors.source import Problem
 
 _log = logging.getLogger(__name__)
@@ -35,8 +37,18 @@ _LABELS = frozenset(
 class Snapshot:
     """What one GPU was like: its row and those of its MIG instances, and who uses them."""
 
-    rows: tuple[Row, ...]
-    processes: tuple[GpuProcess, ...] = ()
+    rows: list[Row]
+    users: list[Users]
+
+
+class _Published(NamedTuple):
+    """What a thread says: what it read, or of a GPU that cannot be read a row that says why."""
+
+    readings: tuple[Reading, ...]
+    unread: Row | None = None
+
+    def rows(self) -> list[Row]:
+        return [reading.row() for reading in self.readings] if self.unread is None else [self.unread]
 
 
 def _without_values(row: Row, state: GpuState, reason: str) -> Row:
@@ -59,8 +71,8 @@ class Gpu:
         self._warn = warn
         self._warn_seconds = warn_seconds
         self._call = Call()
-        self._instances_turn = Turn(SLOW_NS)
-        self._snapshot = Snapshot((self._nameless(GpuState.FAILED, "it has not been read yet"),))
+        self._instances_turn = Turn(INSTANCES_NS)
+        self._published = _Published((), self._nameless(GpuState.FAILED, "it has not been read yet"))
         self.gone: DriverGone | None = None
         """Why the thread ended: no GPU can be read any more."""
         self.thread = threading.Thread(target=self._run, name=f"gpu {index}", daemon=True)
@@ -73,16 +85,15 @@ class Gpu:
 
     def newest(self, now_ns: int) -> Snapshot:
         """What was read last; where a call hangs, the rows say so."""
-        snapshot, running = self._snapshot, self._call.running
-        if running is None or now_ns - running[1] <= HUNG_NS:
-            return snapshot
-        reason = f"NVML has not answered {running[0]} for {(now_ns - running[1]) / 1e9:.0f} s"
-        rows = []
-        for row in snapshot.rows:
-            cells = list(row)
-            cells[_STATE], cells[_REASON] = str(GpuState.HUNG), reason
-            rows.append(tuple(cells))
-        return Snapshot(tuple(rows), snapshot.processes)
+        published, running = self._published, self._call.running
+        rows = published.rows()
+        if running is not None and now_ns - running[1] > HUNG_NS:
+            reason = f"NVML has not answered {running[0]} for {(now_ns - running[1]) / 1e9:.0f} s"
+            for place, row in enumerate(rows):
+                cells = list(row)
+                cells[_STATE], cells[_REASON] = str(GpuState.HUNG), reason
+                rows[place] = tuple(cells)
+        return Snapshot(rows, [reading.users for reading in published.readings])
 
     def _run(self) -> None:
         backoff_s = GPU_BACKOFF_S[0]
@@ -109,7 +120,7 @@ class Gpu:
             backoff_s = min(2 * backoff_s, GPU_BACKOFF_S[1])
 
     def _say(self, state: GpuState, reason: str) -> None:
-        self._snapshot = Snapshot((_without_values(self._snapshot.rows[0], state, reason),))
+        self._published = _Published((), _without_values(self._published.rows()[0], state, reason))
 
     def _find(self) -> Card:
         handle = self._nvml.ask(self._call, "nvmlDeviceGetHandleByIndex", self._index)
@@ -118,7 +129,6 @@ class Gpu:
 
     def _poll(self, cards: list[Card]) -> None:
         """Reads everything that is due, publishes it, and sleeps until the next poll."""
-        due_s = time.monotonic() + self._interval_s
         if self._instances_turn.comes(time.clock_gettime_ns(time.CLOCK_BOOTTIME)):
             self._follow_instances(cards)
         for one in cards:
@@ -127,10 +137,10 @@ class Gpu:
                 self._warn(one.warning)
         for one in cards:
             one.poll_rest(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
-        self._snapshot = Snapshot(
-            tuple(one.row() for one in cards), tuple(process for one in cards for process in one.processes())
-        )
-        time.sleep(max(0.0, due_s - time.monotonic()))
+        self._published = _Published(tuple([one.reading() for one in cards]))
+        # all GPUs together, one after the other for want of the interpreter's lock: spread over the interval, each
+        # thread would find the caches cold, and cost twice as much
+        time.sleep(self._interval_s - time.monotonic() % self._interval_s)
 
     def _follow_instances(self, cards: list[Card]) -> None:
         """Keeps ``cards`` to the GPU and its MIG instances as they are now."""

@@ -34,26 +34,29 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Slow:
-    """What takes long to read: every second."""
+class Errors:
+    """What is counted of memory that fails: every 10 s."""
 
-    pcie_receive_bytes_per_second: int | None = None
-    pcie_transmit_bytes_per_second: int | None = None
     ecc_errors: tuple[int | None, ...] = (None,) * 4
     """Volatile corrected and uncorrected, aggregate corrected and uncorrected."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gauges:
-    """What is shown to move: twice a second."""
+class Throughput:
+    """What takes long to read: every second."""
 
-    utilization_percent: tuple[float | None, ...] = (None,) * 4
-    """GPU, memory, encoder, decoder."""
-    sm_activity_percent: float | None = None
-    tensor_activity_percent: float | None = None
+    pcie_receive_bytes_per_second: int | None = None
+    pcie_transmit_bytes_per_second: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What moves slowly, or is looked at seldom: every second."""
+
+    encoder_utilization_percent: float | None = None
+    decoder_utilization_percent: float | None = None
     temperature_celsius: float | None = None
     memory_temperature_celsius: float | None = None
-    power_milliwatts: int | None = None
     energy_millijoules: int | None = None
     clocks_hertz: tuple[int | None, ...] = (None,) * 4
     """Graphics, SM, memory, video."""
@@ -64,6 +67,16 @@ class Gauges:
     pcie_width: int | None = None
     nvlink_receive_bytes: int | None = None
     nvlink_transmit_bytes: int | None = None
+
+
+class Activity(NamedTuple):
+    """What is shown to move: twice a second."""
+
+    gpu_utilization_percent: float | None = None
+    memory_utilization_percent: float | None = None
+    sm_activity_percent: float | None = None
+    tensor_activity_percent: float | None = None
+    power_milliwatts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

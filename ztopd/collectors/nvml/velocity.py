@@ -1,9 +1,12 @@
 """How fast memory grows, and when it will be full. Pure; docs/gpus.md has the rules for people, and a backtest."""
 
+from bisect import bisect_left
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate
 from math import sqrt
+from operator import mul, sub
 
 SECOND_NS = 1_000_000_000
 WINDOWS_NS = (5 * SECOND_NS, 10 * SECOND_NS, 20 * SECOND_NS, 30 * SECOND_NS)
@@ -48,39 +51,69 @@ class Velocity:
 STEADY = Velocity(0.0, 0.0, 0.0, None)
 
 
-class Series:
-    """The last samples of one amount of memory."""
+class Polls:
+    """When the last samples were read, of all the memory that is read together."""
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[int, int]] = deque()
-        self._moved_ns: int | None = None
+        self.times: deque[int] = deque()
 
-    def add(self, time_ns: int, used_bytes: int | None) -> None:
-        """A new sample; None: not known, and so nothing is known of what was before."""
-        samples = self._samples
-        if used_bytes is None or (samples and not 0 < time_ns - samples[-1][0] <= GAP_NS):
-            samples.clear()
-            self._moved_ns = None
+    def add(self, time_ns: int) -> bool:
+        """A new poll. False: it begins anew, and so must every series of it; what was before the pause is over."""
+        times = self.times
+        goes_on = not times or 0 < time_ns - times[-1] <= GAP_NS
+        if not goes_on:
+            times.clear()
+        times.append(time_ns)
+        while time_ns - times[0] > WINDOWS_NS[-1] + TOLERANCE_NS:
+            times.popleft()
+        return goes_on
+
+
+class Series:
+    """One amount of memory at the times of ``polls``. Its moves alone are kept: what rests costs nothing."""
+
+    def __init__(self, polls: Polls) -> None:
+        self._polls = polls
+        self._since_ns: int | None = None
+        self._level = 0
+        self._moves: deque[tuple[int, int]] = deque()
+
+    def add(self, used_bytes: int | None) -> None:
+        """The amount at the newest poll; a poll without one found what was there before.
+
+        None: not known, and so nothing is known of what was before.
+        """
         if used_bytes is None:
+            self.forget()
             return
-        if samples and samples[-1][1] != used_bytes:
-            self._moved_ns = time_ns
-        samples.append((time_ns, used_bytes))
-        while time_ns - samples[0][0] > WINDOWS_NS[-1] + TOLERANCE_NS:
-            samples.popleft()
+        now_ns = self._polls.times[-1]
+        if self._since_ns is None:
+            self._since_ns = now_ns
+        elif used_bytes != self._level:
+            self._moves.append((now_ns, used_bytes - self._level))
+        self._level = used_bytes
+
+    def forget(self) -> None:
+        """Begins anew with the next sample."""
+        self._since_ns = None
+        self._moves.clear()
 
     def velocity(self) -> Velocity | None:
         """The slope now; None until the shortest window is full."""
-        samples = self._samples
-        if not samples or samples[-1][0] - samples[0][0] < WINDOWS_NS[0] - TOLERANCE_NS:
+        if self._since_ns is None:
             return None
-        now_ns, begin_ns = samples[-1][0], samples[0][0]
-        if self._moved_ns is None or self._moved_ns <= begin_ns:
+        times, moves = self._polls.times, self._moves
+        now_ns, begin_ns = times[-1], max(times[0], self._since_ns)
+        if now_ns - begin_ns < WINDOWS_NS[0] - TOLERANCE_NS:
+            return None
+        while moves and moves[0][0] <= begin_ns:
+            moves.popleft()
+        if not moves:
             return STEADY
-        everything = list(samples)
+        polled = list(times)
         for window_ns in WINDOWS_NS:
             since_ns = now_ns - window_ns - TOLERANCE_NS
-            found = _slope([sample for sample in everything if sample[0] >= since_ns])
+            found = _slope(polled[bisect_left(polled, max(since_ns, begin_ns)) :], moves)
             if found is not None:
                 return found
             if since_ns <= begin_ns:
@@ -88,28 +121,25 @@ class Series:
         return STEADY
 
 
-def _slope(samples: list[tuple[int, int]]) -> Velocity | None:
+def _slope(times: list[int], moves: Iterable[tuple[int, int]]) -> Velocity | None:
     """The least-squares slope without what are steps; None where too little moved, or the slope is noise."""
-    begin_ns, now_ns = samples[0][0], samples[-1][0]
-    moves = [(at, level - before) for (_, before), (at, level) in pairwise(samples)]
-    kept = _without_steps({at: move for at, move in moves if move})
+    begin_ns, now_ns = times[0], times[-1]
+    kept = _without_steps({at: move for at, move in moves if at > begin_ns})
     if len(kept) < LEAST_MOVES:
         return None
-    times = list(kept)
-    pause_ns = max(later - earlier for earlier, later in pairwise(times))
-    if now_ns - times[-1] > max(LEAST_QUIET_NS, QUIET_GAPS * pause_ns):
+    moved = list(kept)
+    pause_ns = max(map(sub, moved[1:], moved))
+    if now_ns - moved[-1] > max(LEAST_QUIET_NS, QUIET_GAPS * pause_ns):
         return STEADY
-    level = 0
-    points = [(0.0, 0.0)]
-    for at, _ in moves:
-        level += kept.get(at, 0)
-        points.append(((at - begin_ns) / SECOND_NS, float(level)))
-    slope, error = _fit(points)
-    if abs(slope) <= SIGNIFICANCE * error or slope * level <= 0:
+    levels = list(accumulate([kept.get(at, 0) for at in times]))
+    offsets = [at - begin_ns for at in times]
+    slope, error = _fit(offsets, levels)
+    if abs(slope) <= SIGNIFICANCE * error or slope * levels[-1] <= 0:
         return None
-    latest, _ = _fit(points[len(points) // 2 :])
+    half = len(times) // 2
+    latest, _ = _fit(offsets[half:], levels[half:])
     margin = RANGE_ERRORS * error
-    return Velocity(slope, min(slope - margin, latest), max(slope + margin, latest), times[0])
+    return Velocity(slope, min(slope - margin, latest), max(slope + margin, latest), moved[0])
 
 
 def _without_steps(moves: dict[int, int]) -> dict[int, int]:
@@ -123,15 +153,13 @@ def _without_steps(moves: dict[int, int]) -> dict[int, int]:
     return moves
 
 
-def _fit(points: list[tuple[float, float]]) -> tuple[float, float]:
-    """The slope of least squares, and its standard error."""
-    count = len(points)
-    mean_x = sum([x for x, _ in points]) / count
-    mean_y = sum([y for _, y in points]) / count
-    spread = sum([(x - mean_x) ** 2 for x, _ in points])
-    slope = sum([(x - mean_x) * (y - mean_y) for x, y in points]) / spread
-    rest = sum([(y - mean_y - slope * (x - mean_x)) ** 2 for x, y in points])
-    return slope, sqrt(rest / max(1, count - 2) / spread)
+def _fit(times: list[int], levels: list[int]) -> tuple[float, float]:
+    """The slope of least squares and its standard error, in bytes a second. Exact: in whole numbers, of nanoseconds."""
+    count, time, level = len(times), sum(times), sum(levels)
+    spread = count * sum(map(mul, times, times)) - time * time
+    shared = count * sum(map(mul, times, levels)) - time * level
+    rest = (count * sum(map(mul, levels, levels)) - level * level) * spread - shared * shared
+    return SECOND_NS * shared / spread, SECOND_NS * sqrt(rest / max(1, count - 2)) / spread
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ztopd.collectors.nvml.approach import Approach
-from ztopd.collectors.nvml.velocity import Eta, Series
+from ztopd.collectors.nvml.velocity import Eta, Polls, Series
 
 MIB, GIB = 1 << 20, 1 << 30
 TOTAL_BYTES = 24 * GIB
@@ -85,14 +85,17 @@ class Outcome:
 def play(pattern: Pattern) -> Outcome:
     """Runs a pattern through the rule, poll by poll. Polls come up to 20 ms late."""
     outcome = Outcome(pattern, pattern.end_s)
-    series, approach, late = Series(), Approach(WARN_S), random.Random(7)
+    polls, approach, late = Polls(), Approach(WARN_S), random.Random(7)
+    series = Series(polls)
     for planned in _times(pattern, POLL_S):
         at = planned + late.random() * 0.02
         if any(begin <= at < end for begin, end in pattern.holes):
             continue
         used = max(0, min(TOTAL_BYTES, int(pattern.level(at)) // GRAIN_BYTES * GRAIN_BYTES))
         now_ns = int(at * 1e9)
-        series.add(now_ns, used)
+        if not polls.add(now_ns):
+            series.forget()
+        series.add(used)
         found, begins = approach.add(now_ns, used, TOTAL_BYTES - used, series.velocity())
         outcome.etas.append((at, found))
         if begins:

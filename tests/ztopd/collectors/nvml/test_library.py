@@ -58,6 +58,38 @@ def test_every_error_has_a_name(monkeypatch: pytest.MonkeyPatch, error: Exceptio
     assert str(raised.value) and call.running is None
 
 
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(3, Refused), (7, Refused), (999, Refused), (15, GpuLost), (16, GpuLost), (1, DriverGone), (18, DriverGone)],
+)
+def test_every_status_has_the_same_name(monkeypatch: pytest.MonkeyPatch, code: int, kind: type[Exception]) -> None:
+    """What the library itself returns is told as what the binding raises."""
+    nvml, call = nvml_that(monkeypatch, NVMLError(code)), Call()
+    seen: list[str] = []
+
+    def nvmlSomething(argument: int) -> int:
+        assert call.running is not None
+        seen.append(f"{call.running[0]}({argument})")
+        return code if argument else 0
+
+    nvml.call(call, nvmlSomething, 0)
+    with pytest.raises(kind) as raised:
+        nvml.call(call, nvmlSomething, 1)
+    assert (seen, call.running) == (["nvmlSomething(0)", "nvmlSomething(1)"], None)
+    with pytest.raises(kind) as asked:
+        nvml.ask(call, "asked")
+    assert str(asked.value) == str(raised.value)
+
+
+def test_a_function_that_this_driver_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = nvml_that(monkeypatch, None)
+    monkeypatch.setattr(library.ctypes, "CDLL", lambda name: SimpleNamespace(nvmlOld=1))
+    assert nvml.function("nvmlOld") == 1
+    with pytest.raises(Refused, match="Error 13") as refused:
+        nvml.function("nvmlNew")
+    assert refused.value.lasting
+
+
 def test_an_error_of_ours_is_no_answer_of_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = nvml_that(monkeypatch, ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):

@@ -7,14 +7,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.ztopd.collectors.nvml.growth_patterns import GIB, MIB
-from ztopd.collectors.nvml.velocity import HORIZON_SECONDS, STEADY, Series, Velocity, eta
+from ztopd.collectors.nvml.velocity import HORIZON_SECONDS, STEADY, Polls, Series, Velocity, eta
 
 POLL_NS = 200_000_000
 SECOND = 10**9
 
 
-def series_of(levels: list[int | None], poll_ns: int = POLL_NS) -> Series:
-    series = Series()
+class Sampled:
+    """A series that has a sample at every poll."""
+
+    def __init__(self) -> None:
+        self._polls = Polls()
+        self._series = Series(self._polls)
+
+    def add(self, time_ns: int, level: int | None) -> None:
+        if not self._polls.add(time_ns):
+            self._series.forget()
+        self._series.add(level)
+
+    def velocity(self) -> Velocity | None:
+        return self._series.velocity()
+
+
+def series_of(levels: list[int | None], poll_ns: int = POLL_NS) -> Sampled:
+    series = Sampled()
     for number, level in enumerate(levels):
         series.add(number * poll_ns, level)
     return series
@@ -22,7 +38,7 @@ def series_of(levels: list[int | None], poll_ns: int = POLL_NS) -> Series:
 
 @given(st.integers(1 * MIB, 4 * GIB), st.integers(0, 8 * GIB), st.lists(st.integers(0, 40), min_size=30, max_size=60))
 def test_even_growth_is_exact_whenever_the_polls_come(per_second: int, begin: int, late_ms: list[int]) -> None:
-    series = Series()
+    series = Sampled()
     for number, late in enumerate(late_ms):
         at = number * POLL_NS + late * 1_000_000
         series.add(at, begin + per_second * at // SECOND)
@@ -82,6 +98,22 @@ def test_an_allocation_is_no_part_of_a_leak() -> None:
 def test_stairs_are_seen_over_as_long_a_window_as_they_take() -> None:
     velocity = series_of([number // 15 * 300 * MIB for number in range(150)]).velocity()
     assert velocity is not None and velocity.value == pytest.approx(100 * MIB, rel=0.1)
+
+
+@given(st.lists(st.integers(0, 20), min_size=26, max_size=200), st.integers(0, 60))
+def test_what_rests_need_not_be_told(steps: list[int], begins: int) -> None:
+    """A series that is told of its moves alone is one that is told of every sample."""
+    polls, told, every = Polls(), 0, Sampled()
+    series, level = Series(polls), 0
+    for number, step in enumerate(steps):
+        polls.add(number * POLL_NS)
+        level += (step > 10) * step * MIB
+        if number >= begins:
+            every.add(number * POLL_NS, level)
+            if number == begins or level != told:
+                series.add(level)
+            told = level
+    assert series.velocity() == every.velocity()
 
 
 def test_no_horizon_over_an_hour() -> None:
