@@ -59,15 +59,18 @@ class History:
     def until(self, end_ns: int, count: int, seconds: int) -> list[float | None]:
         """The means of the last ``count`` spans of so many seconds; the last one holds ``end_ns``. None: not seen.
 
-        The spans are multiples of their length, so that nothing but the last one changes as time goes on.
+        The seconds after that of ``end_ns``, which were seen where somebody went back, are left out. The spans are
+        multiples of their length, so that nothing but the last one changes as time goes on.
         """
-        newest = (end_ns - 1) // SECOND_NS // seconds
+        last = (end_ns - 1) // SECOND_NS
+        newest = last // seconds
         if seconds == 1:
             known_seconds = map(self._seconds.get, range(newest - count + 1, newest + 1))
             return [None if known is None else known[0] / known[1] for known in known_seconds]
         means: list[float | None] = []
         for span in range(newest - count + 1, newest + 1):
-            sums = [known for at in range(span * seconds, (span + 1) * seconds) if (known := self._seconds.get(at))]
+            of_span = range(span * seconds, min((span + 1) * seconds, last + 1))
+            sums = [known for at in of_span if (known := self._seconds.get(at))]
             known_ns = sum(ns for _, ns in sums)
             means.append(sum(value for value, _ in sums) / known_ns if known_ns else None)
         return means

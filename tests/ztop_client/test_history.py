@@ -38,6 +38,12 @@ def test_every_second_has_its_mean() -> None:
     assert until(made, 4, 4, 2) == [None, None, 37.5, 100]
 
 
+def test_who_goes_back_does_not_see_what_came_later() -> None:
+    made = history(at(0, 0), at(1, 0.5), at(2, 1.5), at(3, 2.5))
+    assert until(made, 3, 2, 2) == [75, 100]
+    assert until(made, 1, 2, 2) == [None, 50]
+
+
 def test_frames_off_the_second_are_shared_among_the_seconds() -> None:
     made = history(at(0.5, 0), at(1.5, 1.0), at(2.5, 1.0))
     assert until(made, 2.5, 3) == [100, 50, 0]

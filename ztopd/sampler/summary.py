@@ -88,7 +88,7 @@ class Summary:
             return None
         self._gpus = gpus
         known = [row[_GPU_UTILIZATION] for row in gpus.rows.values() if row[_GPU_STATE] == "ok"]
-        return max((one for one in known if isinstance(one, int)), default=None)
+        return max((one for one in known if isinstance(one, (int, float))), default=None)
 
 
 def _some(pressure: Mapping[Key, Row], resource: str) -> Cell:

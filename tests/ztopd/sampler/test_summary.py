@@ -49,7 +49,7 @@ def cpu(number: int, busy: int, **others: Cell) -> Row:
     return row("cpus", number, **(times | others))
 
 
-def gpu(uuid: str, utilization: int | None, state: str = "ok") -> Row:
+def gpu(uuid: str, utilization: float | None, state: str = "ok") -> Row:
     return row("gpus", uuid, state=state, gpu_utilization_percent=utilization)
 
 
@@ -62,7 +62,7 @@ def test_the_sums() -> None:
         pressure=[row("pressure", resource, some_time_ns=7) for resource in ("cpu", "memory", "io")],
         disks=[disk("sda", 3, 4), disk("sda1", 3, 4, False), disk("dm-0", 3, 4), disk("nvme0n1", 30, 40)],
         networks=[network("lo", 1000, 1000), network("eth0", 5, 6), network("veth1", 9, 9), network("eth0.7", 5, 6)],
-        gpus=[gpu("GPU-0", 20), gpu("GPU-1", 70), gpu("MIG-0", None), gpu("GPU-2", 99, "hung")],
+        gpus=[gpu("GPU-0", 20.0), gpu("GPU-1", 70.5), gpu("MIG-0", None), gpu("GPU-2", 99.0, "hung")],
     )
     (found,) = tick.sections["summary"].rows.values()
     assert cells("summary", found) == {
@@ -70,7 +70,7 @@ def test_the_sums() -> None:
         "cpu_pressure_time_ns": 7, "memory_pressure_time_ns": 7, "io_pressure_time_ns": 7,
         "disk_read_bytes": 33, "disk_write_bytes": 44, "network_receive_bytes": 5, "network_transmit_bytes": 6,
         "memory_total_bytes": 100, "memory_used_bytes": 30, "swap_total_bytes": 50, "swap_used_bytes": 5,
-        "gpu_utilization_percent": 70,
+        "gpu_utilization_percent": 70.5,
     }  # fmt: skip
     assert tick.sections["summary"].sampled_boottime_ns == 5 * SECOND
 
