@@ -7,8 +7,8 @@ import os
 
 PATIENT = bool(os.environ.get("ZTOP_PATIENT"))
 
-KILLS = 100 if PATIENT else 25
-"""``kill -9`` of who writes, at random moments."""
+KILLS = int(os.environ.get("ZTOP_KILLS") or (100 if PATIENT else 25))
+"""``kill -9`` of who writes, at random moments; ``ZTOP_KILLS`` is any other number."""
 FLIPPED_BITS = 1500 if PATIENT else 300
 """Recordings each with one bit wrong."""
 TICKS = 10_000 if PATIENT else 4_000

@@ -126,8 +126,13 @@ def _check_machine(target: Target, proc: Path) -> None:
 
 
 def _start_boottime_ns(target: Target, proc: Path) -> int:
+    folder = proc / str(target.pid)
     try:
-        stat = (proc / str(target.pid) / "stat").read_bytes()
+        size, _, _, text, *_ = (folder / "statm").read_bytes().split()
+        if text == b"0" != size:
+            # its stat is given when the exec is done, and on a dead file server that is never
+            raise Refused(f"{target} is between two programs: it cannot be looked at until its exec is done.")
+        stat = (folder / "stat").read_bytes()
     except OSError:
         raise Refused(f"{target} has ended.") from None
     # field 22; comm, the second, may hold anything, spaces and parentheses too

@@ -5,13 +5,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.hanging_mount import NAME, HangingMount, hanging_mount, needs_hanging_mount
 from tests.end_to_end.real_daemon import SECONDS, Daemon, frame_where, pids, until
+from tests.ztop_client.test_actions import target_of
 from ztop_client import Session
+from ztop_client.actions import Refused, send_signal
 from ztop_protocol.connection import RemoteError
 from ztop_protocol.frame import Frame
 
@@ -89,6 +92,11 @@ def test_a_process_stuck_in_an_exec_stops_nobody(daemon: Daemon, stuck: Callable
         with pytest.raises(RemoteError, match="does not exist"):
             session.threads(number)
         assert later(session)
+    # who would do something to it does not hang either
+    me = target_of(os.getpid())
+    send_signal(me, 0)
+    with pytest.raises(Refused, match="between two programs"):
+        send_signal(replace(me, pid=number), 0)
     # one that finds it there when it starts
     command = [sys.executable, "-P", "-m", "ztopd", "--check", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
