@@ -11,7 +11,7 @@ from ztop_protocol.frame import Cell, Frame, Row, Section
 from ztop_protocol.recording import RecordingWriter
 from ztop_protocol.recording_format import RecordingError
 from ztop_protocol.schema import SECTIONS
-from ztop_protocol.segment import Stamp, encode_step, is_same_clock
+from ztop_protocol.segment import encode_step, may_follow
 
 _REDACTED: dict[str, tuple[int, ...]] = {
     "processes": tuple(SECTIONS["processes"].position[name] for name in ("command_line", "user")),
@@ -66,7 +66,7 @@ def save(frames: Iterable[Frame], path: str, interval_ns: int, *, redact: bool =
             shown = redacted(frame) if redact else frame
             if writer is None:
                 writer = RecordingWriter(path, interval_ns)
-            if before is not None and not _follows(before, shown):
+            if before is not None and not may_follow(before, shown):
                 before = None
             writer.add(encode_step(before, shown, whole=writer.needs_keyframe))
             before, count = shown, count + 1
@@ -78,8 +78,3 @@ def save(frames: Iterable[Frame], path: str, interval_ns: int, *, redact: bool =
     if not count:
         raise RecordingError("nothing is remembered of that time: nothing was written")
     return count
-
-
-def _follows(before: Frame, frame: Frame) -> bool:
-    stamps = (Stamp(one.seq, one.time_ns, one.boottime_ns) for one in (before, frame))
-    return before.boot_id == frame.boot_id and is_same_clock(*stamps)

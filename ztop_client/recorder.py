@@ -28,7 +28,7 @@ from ztop_protocol.connection import RemoteError
 from ztop_protocol.frame import Frame
 from ztop_protocol.recording import WRITE_SECONDS, RecordingWriter
 from ztop_protocol.recording_format import RecordingError, check_is_file, unpack_head
-from ztop_protocol.segment import Stamp, encode_step, is_same_clock
+from ztop_protocol.segment import Stamp, encode_step, may_follow
 
 _MOST_WAITING = 256
 """Frames that wait for a disk; those that come when there are so many are lost."""
@@ -228,7 +228,7 @@ class Recorder:
             frame = replace(frame, seq=frame.seq + self._offset)
         if self._redact:
             frame = redacted(frame)
-        if last is not None and not (last.boot_id == frame.boot_id and is_same_clock(_stamp(last), _stamp(frame))):
+        if last is not None and not may_follow(last, frame):
             last = None
         self._writer.add(encode_step(last, frame, whole=self._writer.needs_keyframe))
         self._last, self._end = frame, (frame.boot_id, _stamp(frame))

@@ -18,11 +18,13 @@ DEFAULT_FILE = "/etc/ztop/ztopd.toml"
 MIN_INTERVAL_SECONDS = 0.1
 MAX_INTERVAL_SECONDS = 60.0
 DEFAULT_INTERVAL_SECONDS = 1.0
+DEFAULT_CPU_PERCENT = 20.0
 
 STORE_OFF = "off"
 MEBIBYTE = 1 << 20
 
 RANGES: Mapping[str, tuple[float, float]] = {
+    "cpu_percent": (0.1, 100),
     "interval_seconds": (MIN_INTERVAL_SECONDS, MAX_INTERVAL_SECONDS),
     "age_days": (0.01, 3660),
     "size_mebibytes": (16, MEBIBYTE),
@@ -93,6 +95,9 @@ class Configuration:
     """Counters of processes: ``hardware``, those of the CPU; ``software``, events of the kernel in their place, for
     tests; ``off``, none."""
     gpu: GpuConfiguration = USUAL_GPU
+    cpu_percent: float = DEFAULT_CPU_PERCENT
+    """The share of one core, in percent, that sampling may take. Over it ztopd samples less often, once a minute at the
+    least, and says so."""
     roots: Roots = field(default_factory=Roots)
     """Set by the options --proc and --sys; the file has no such keys."""
 
@@ -128,7 +133,7 @@ def parse_configuration(text: str, is_roots: bool = False) -> Configuration:
     ``is_roots``: whether only root can have written it. Otherwise it may name no command.
     """
     table = tomllib.loads(text)
-    _check_keys(table, ("socket", "interval_seconds", "group", "history", "counters", "gpu"))
+    _check_keys(table, ("socket", "interval_seconds", "group", "history", "counters", "gpu", "cpu_percent"))
     interval = _value(table, "interval_seconds", (int, float), "a number")
     try:
         seconds = DEFAULT_INTERVAL_SECONDS if interval is None else float(check_interval(interval))
@@ -146,7 +151,10 @@ def parse_configuration(text: str, is_roots: bool = False) -> Configuration:
         gpu = _gpu(_value(table, "gpu", (dict,), "a table") or {}, is_roots)
     except ConfigurationError as error:
         raise ConfigurationError(f"gpu: {error}") from None
-    return Configuration(_text(table, "socket"), seconds, _text(table, "group"), history, Counting(counters), gpu)
+    cpu_percent = _number(table, "cpu_percent", DEFAULT_CPU_PERCENT, (int, float))
+    return Configuration(
+        *(_text(table, "socket"), seconds, _text(table, "group"), history, Counting(counters), gpu, cpu_percent)
+    )
 
 
 def _check_keys(table: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -39,7 +39,7 @@ def pack_feed(frame: EncodedFrame) -> bytes:
     return _packed(
         (
             *(frame.seq, frame.time_ns, frame.boottime_ns, frame.boot_id),
-            *(frame.base_seq, frame.changes, frame.gone_sections, frame.keyframe),
+            *(frame.base_seq, frame.changes, frame.gone_sections, frame.keyframe, frame.interval_ns),
         )
     )
 
@@ -78,10 +78,10 @@ class FeedDecoder:
             if isinstance(message, list) and len(message) == 3 and isinstance(message[2], dict):
                 self._between = Between(*message)
                 continue
-            if not isinstance(message, list) or len(message) != 8 or not isinstance(message[6], list):
-                raise ValueError("a feed message is a list of 8, the names of the gone sections a list in it")
-            seq, time_ns, boottime_ns, boot_id, base_seq, changes, gone, keyframe = message
-            found.append(EncodedFrame(seq, time_ns, boottime_ns, boot_id, base_seq, changes, tuple(gone), keyframe))
+            if not isinstance(message, list) or len(message) != 9 or not isinstance(message[6], list):
+                raise ValueError("a feed message is a list of 9, the names of the gone sections a list in it")
+            seq, time_ns, boottime_ns, boot_id, base_seq, changes, gone, *rest = message
+            found.append(EncodedFrame(seq, time_ns, boottime_ns, boot_id, base_seq, changes, tuple(gone), *rest))
             self._between = None
         del self._waiting[:start]
         return found

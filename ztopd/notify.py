@@ -24,16 +24,17 @@ class Notifier:
         self._address = environment.get("NOTIFY_SOCKET", "")
         self._status = status
         self._is_ready = False
-        self._is_watched = self._asks_for_life(environment, interval_seconds)
-
-    def _asks_for_life(self, environment: Mapping[str, str], interval_seconds: float) -> bool:
         asked, pid = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
-        if not asked.isdigit() or (pid and pid != str(os.getpid())):
-            return False
+        self._is_watched = asked.isdigit() and (not pid or pid == str(os.getpid()))
+        self._watched_usec = int(asked) if self._is_watched else 0
+        self.ticks_every(interval_seconds)
+
+    def ticks_every(self, interval_seconds: float) -> None:
+        """Frames come at another interval: where the watchdog has too little patience for it, it is given more."""
         needed = round(MISSED_TICKS * interval_seconds * 1e6)
-        if int(asked) < needed:
+        if self._is_watched and self._watched_usec < needed:
+            self._watched_usec = needed
             self._send(f"WATCHDOG_USEC={needed}")
-        return True
 
     @property
     def is_service(self) -> bool:

@@ -166,6 +166,7 @@ RATES: dict[str, tuple[Rate | Ratio, ...]] = {
         *_per_second("summary", "disk_read_bytes", "disk_write_bytes"),
         *_per_second("summary", "network_receive_bytes", "network_transmit_bytes"),
     ),
+    "sources": (_share("cpu_percent", "cpu_time_ns"),),
 }  # fmt: skip
 """The rate columns of every section that has any."""
 

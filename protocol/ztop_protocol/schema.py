@@ -342,12 +342,17 @@ SOURCES = SectionSchema(
         *_columns("ztopd: ok, degraded or absent", _L, _NONE, "state", type=str),
         *_columns("ztopd: why, in words", _L, _NONE, "reason", type=str),
         *_columns("ztopd: what a person can type about it", _L, _NONE, "fix", type=str),
-        *_columns("ztopd: CPU time of the last collection", _G, _NS, "cost_ns"),
+        *_columns("ztopd: CPU time of the last collection; of `sampler`: of the whole tick before", _G, _NS, "cost_ns"),
         *_columns("ztopd: when its data was sampled", _L, _NS, "sampled_boottime_ns"),
         *_columns("ztopd: times it was due and not sampled in time", _C, _COUNT, "skipped"),
         *_columns("ztopd: times it failed", _C, _COUNT, "failures"),
+        *_columns("ztopd: how long the last collection took, waiting included", _G, _NS, "duration_ns"),
+        *_columns("ztopd: how old its data gets; None: due in every frame. Of `sampler`: between frames, now", _G, _NS,
+                  "period_ns"),
+        *_columns("ztopd: CPU time of its process `sampler`, `server` or `reader`", _C, _NS, "cpu_time_ns"),
+        *_columns("/proc/PID/statm of the same", _G, _BYTES, "rss_bytes"),
     ),
-)
+)  # fmt: skip
 
 SECTIONS: dict[str, SectionSchema] = {
     section.name: section

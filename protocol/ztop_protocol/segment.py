@@ -67,6 +67,8 @@ class EncodedFrame:
     changes: Mapping[str, bytes]
     gone_sections: tuple[str, ...]
     keyframe: Mapping[str, bytes] | None
+    interval_ns: int | None = None
+    """The nominal time between two frames, now; None: as it was set. A segment is of one interval."""
 
     @property
     def stamp(self) -> Stamp:
@@ -88,6 +90,23 @@ def encode_step(previous: Frame | None, frame: Frame, *, whole: bool) -> Encoded
     return EncodedFrame(
         *(frame.seq, frame.time_ns, frame.boottime_ns, frame.boot_id),
         *(None if previous is None else previous.seq, changes, gone, keyframe),
+        stated_interval_ns(frame),
+    )
+
+
+def stated_interval_ns(frame: Frame) -> int | None:
+    """The nominal time between two frames, now, as ``sources`` says it; None where that is not there."""
+    interval_ns = frame.cell("sources", "period_ns", ("sampler",))
+    return interval_ns if is_interval(interval_ns) else None
+
+
+def may_follow(before: Frame, frame: Frame) -> bool:
+    """Whether the frame may stand in one segment with the one before it: of one boot, one clock and one interval."""
+    stamps = [Stamp(one.seq, one.time_ns, one.boottime_ns) for one in (before, frame)]
+    return (
+        before.boot_id == frame.boot_id
+        and is_same_clock(*stamps)
+        and stated_interval_ns(before) == stated_interval_ns(frame)
     )
 
 
@@ -115,12 +134,12 @@ class Segment:
 
     @classmethod
     def begun_by(cls, frame: EncodedFrame, interval_ns: int) -> "Segment":
-        """A segment of one frame, which must have a keyframe."""
+        """A segment of one frame, which must have a keyframe. ``interval_ns``: where the frame does not say it."""
         if frame.keyframe is None:
             raise ValueError(f"frame {frame.seq} has no keyframe for a segment to begin with")
         tracks: dict[str, list[Step]] = {name: [(0, body)] for name, body in frame.keyframe.items()}
         size = sum(map(len, frame.keyframe.values()))
-        return cls(frame.boot_id, interval_ns, [frame.stamp], tracks, size)
+        return cls(frame.boot_id, frame.interval_ns or interval_ns, [frame.stamp], tracks, size)
 
     @property
     def first(self) -> Stamp:
@@ -133,10 +152,11 @@ class Segment:
         return self.stamps[-1]
 
     def leads_to(self, frame: EncodedFrame) -> bool:
-        """Whether the frame can follow in this segment: it starts from the last one, in the same boot and clock."""
+        """Whether the frame can follow here: it starts from the last one, and boot, clock and interval are the same."""
         return (
             frame.base_seq == self.last.seq < frame.seq
             and frame.boot_id == self.boot_id
+            and frame.interval_ns in (None, self.interval_ns)
             and is_same_clock(self.last, frame.stamp)
         )
 

@@ -18,6 +18,10 @@ class Halfway:
         self._wanted_until = -math.inf
         self._next = math.inf
 
+    def ticks_every(self, interval_seconds: float) -> None:
+        """Ticks come at another interval, from the next one on."""
+        self._interval_seconds = interval_seconds
+
     def want(self, now: float) -> None:
         """Somebody asks for it, for a while and a few ticks."""
         self._wanted_until = now + WANTED_SECONDS + 2 * self._interval_seconds

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ztop_protocol.codec import MAX_FRAME_BYTES, Unencodable, encode_section, encode_section_change
 from ztop_protocol.frame import Frame, Section, diff
-from ztop_protocol.segment import EncodedFrame, Stamp, is_same_clock
+from ztop_protocol.segment import EncodedFrame, may_follow, stated_interval_ns
 from ztopd.feed import Between, pack_between, pack_feed
 
 _log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class FeedPipe:
             changes = {name: encode_section_change(name, change) for name, change in delta.sections.items()}
             gone = delta.gone_sections
         keyframe = None
-        if base is None or is_due or not is_same_clock(_stamp(base), _stamp(frame)):
+        if base is None or is_due or not may_follow(base, frame):
             keyframe = {name: encode_section(name, section) for name, section in frame.sections.items()}
         if too_large := _too_large(changes) or _too_large(keyframe or {}):
             self.left_out += too_large
@@ -120,6 +120,7 @@ class FeedPipe:
         return EncodedFrame(
             *(frame.seq, frame.time_ns, frame.boottime_ns, frame.boot_id),
             *(None if base is None else base.seq, changes, gone, keyframe),
+            stated_interval_ns(frame),
         )
 
     def _segment_frames(self) -> int:
@@ -137,10 +138,6 @@ class FeedPipe:
     def close(self) -> None:
         """Closes the pipe: the server ends with it."""
         os.close(self.descriptor)
-
-
-def _stamp(frame: Frame) -> Stamp:
-    return Stamp(frame.seq, frame.time_ns, frame.boottime_ns)
 
 
 def _too_large(parts: Mapping[str, bytes]) -> tuple[str, ...]:

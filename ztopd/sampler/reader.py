@@ -102,6 +102,11 @@ class Reader:
             "see whether a process hangs in the kernel (state D) or a network file system's server is gone",
         )
 
+    @property
+    def pid(self) -> int | None:
+        """The child's; None while there is none."""
+        return None if self._child is None else self._child.pid
+
     def close(self) -> None:
         """Ends the child, and waits for that a moment."""
         self._stop_child()

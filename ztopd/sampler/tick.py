@@ -11,6 +11,7 @@ from ztop_protocol.schema import SECTIONS, SourceState
 from ztopd.collectors.blocking import BlockingReader
 from ztopd.collectors.nvml.card import VramLow
 from ztopd.collectors.source import Collector, ParseError, Problem, Rows, Sample, Withheld, by_key
+from ztopd.sampler import own
 from ztopd.sampler.clocks import read_clocks
 from ztopd.sampler.events import Events
 from ztopd.sampler.summary import Summary
@@ -26,6 +27,10 @@ class _Health:
 
     problem: Problem | None = None
     cost_ns: int | None = None
+    duration_ns: int | None = None
+    period_ns: int | None = None
+    cpu_time_ns: int | None = None
+    rss_bytes: int | None = None
     sampled_boottime_ns: int | None = None
     tried_boottime_ns: int | None = None
     sections: tuple[str, ...] = ()
@@ -39,7 +44,10 @@ class _Health:
             if self.problem is None
             else (self.problem.state, self.problem.reason, self.problem.fix)
         )
-        return (source, str(state), reason, fix, self.cost_ns, self.sampled_boottime_ns, self.skipped, self.failures)
+        return (
+            *(source, str(state), reason, fix, self.cost_ns, self.sampled_boottime_ns, self.skipped, self.failures),
+            *(self.duration_ns, self.period_ns, self.cpu_time_ns, self.rss_bytes),
+        )
 
 
 class Sampler:
@@ -64,7 +72,9 @@ class Sampler:
         self._sections: dict[str, Section] = {}
         self._events = Events(self._sections, self._problems, take_warnings=take_warnings)
         self._collectors = (*collectors, Summary(self._sections), self._events)
-        self._health: dict[str, _Health] = {collector.name: _Health() for collector in self._collectors}
+        self._health: dict[str, _Health] = {
+            collector.name: _Health(period_ns=collector.period_ns or None) for collector in self._collectors
+        }
         self._health["reader"] = _Health()
         self._health["sampler"] = _Health()
         self._logged: set[tuple[str, str]] = set()
@@ -84,9 +94,27 @@ class Sampler:
             "a longer --interval",
         )
 
-    def note_cost(self, cost_ns: int) -> None:
-        """Takes note of the CPU time of the last tick and of what came before it, encoding and sending included."""
-        self._health["sampler"].cost_ns = cost_ns
+    def note_cost(self, cost_ns: int, duration_ns: int) -> None:
+        """Takes note of the CPU time of the last tick and of what came before it, and how long the tick took.
+
+        Encoding and sending included.
+        """
+        self._health["sampler"].cost_ns, self._health["sampler"].duration_ns = cost_ns, duration_ns
+
+    def note_process(self, source: str, pid: int | None) -> int:
+        """Takes note of what ``sampler``, ``reader`` or ``server``, a process of ztopd's, has cost; its CPU time in ns.
+
+        ``pid`` is None where it is not there now.
+        """
+        health = self._health.setdefault(source, _Health())
+        health.cpu_time_ns = None if pid is None else own.cpu_time_ns(pid)
+        health.rss_bytes = None if pid is None else own.rss_bytes(pid)
+        return health.cpu_time_ns or 0
+
+    def note_interval(self, interval_seconds: float, problem: Problem | None) -> None:
+        """Takes note of how often the next frames come; the problem: less often than it was set."""
+        self._health["sampler"].period_ns = round(interval_seconds * 1e9)
+        self._health.setdefault("bound", _Health()).problem = problem
 
     def note_store(self, problem: Problem | None) -> None:
         """Takes note of how the store is; it has a row in ``sources`` from then on."""
@@ -141,7 +169,7 @@ class Sampler:
         return {name: Section(sampled_ns, rows) for name, rows in sample.sections.items()}
 
     def _collect(self, collector: Collector, health: _Health) -> None:
-        started = time.thread_time_ns()
+        started, began_ns = time.thread_time_ns(), time.monotonic_ns()
         health.tried_boottime_ns = sampled_boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         try:
             sample = collector.collect()
@@ -164,7 +192,7 @@ class Sampler:
         else:
             health.problem, health.sections = sample.problem, tuple(sample.sections)
             health.sampled_boottime_ns = sampled_boottime_ns
-        health.cost_ns = time.thread_time_ns() - started
+        health.cost_ns, health.duration_ns = time.thread_time_ns() - started, time.monotonic_ns() - began_ns
 
     def _keep(self, sample: Sample, sampled_boottime_ns: int) -> None:
         """Raises whatever comes of a sample that is none; nothing of it is kept then."""

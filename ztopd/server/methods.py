@@ -70,6 +70,7 @@ async def status(client: Client, _: Arguments) -> bytes:
             "server_pid": os.getpid(),
             "sampler_pid": hub.settings.sampler_pid,
             "interval_ns": hub.settings.interval_ns,
+            "current_interval_ns": None if newest is None else newest.interval_ns,
             "seq": None if newest is None else newest.seq,
             "clients": statistics.clients,
             "subscriptions": statistics.subscriptions,

@@ -92,7 +92,8 @@ class Published:
                 self._wholes[key] = self._whole(view, name, seq, hides)
             if (part := self._wholes[key]) is not None:
                 parts[name] = part
-        return encode_map({**(head or {}), **frame_head(_undressed(self._latest.message(seq)))}, "sections", parts)
+        message = self._latest.message(seq)
+        return encode_map({**(head or {}), **frame_head(_undressed(message)), **_interval(message)}, "sections", parts)
 
     def _whole(self, view: View, name: str, seq: int, hides: bool) -> bytes | None:
         if view.access(name, hides) is Access.ALL and (lying := self._latest.encoded(name, seq)) is not None:
@@ -133,7 +134,8 @@ class Published:
             elif part:
                 parts[name] = part
         delta = Delta(base.seq, newest.seq, newest.time_ns, newest.boottime_ns, newest.boot_id, {}, tuple(gone))
-        return encode_map({"subscription": subscription, **delta_head(delta)}, "sections", parts)
+        head = {"subscription": subscription, **delta_head(delta), **_interval(newest)}
+        return encode_map(head, "sections", parts)
 
     def _difference(self, view: View, name: str, base: Base, hides: bool) -> bytes | None:
         """The encoded change; nothing (b"") where there is none to tell; None where the section is gone."""
@@ -180,6 +182,11 @@ class Published:
     def _hides_from(self, view: View, names: tuple[str, ...], seq: int) -> bool:
         """Decodes the host's row only for whom it matters."""
         return not view.sees_all and not HIDEABLE.isdisjoint(names) and self.hides_processes(seq)
+
+
+def _interval(message: EncodedFrame) -> Mapping[str, int]:
+    """How long it takes to the next frame, for who waits for it."""
+    return {} if message.interval_ns is None else {"interval_ns": message.interval_ns}
 
 
 def _undressed(message: EncodedFrame) -> Frame:
