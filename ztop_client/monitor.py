@@ -137,6 +137,7 @@ class Monitor:
             say=self.say,
             changed=self._screen.changed,
             hold=lambda is_held: source.set_paused(is_held or view.paused),
+            chart=view.program.chart,
         )
         self._screen.handler = Controller(
             self._view,

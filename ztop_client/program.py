@@ -9,6 +9,7 @@ from ztop_client.columns.column import ProcessTable, Tab, process_table
 from ztop_client.columns.processes import tabs
 from ztop_client.glyphs import Glyphs
 from ztop_client.keys import BINDINGS, Action, Binding
+from ztop_client.rewind.chart import Chart
 from ztop_client.sources.source import Pair
 from ztop_client.text import printable
 from ztop_protocol.frame import Frame
@@ -70,6 +71,8 @@ class Program:
     printer: "Callable[[Options], Printer]"
     worth_printing: Callable[[Iterable[Pair]], Iterator[Pair]]
     """Of these frames, those that have what it shows. Raises :exc:`NothingToShow`."""
+    chart: Chart = Chart.CPU
+    """What the strip of rewind shows at first."""
     between: bool = False
     """What is sampled between two frames is drawn, too."""
 

@@ -11,6 +11,7 @@ from ztop_client.gpu.table import gpu_table
 from ztop_client.keys import BINDINGS, Action, Binding
 from ztop_client.options import Options
 from ztop_client.program import Header, NothingToShow, Printer, Program
+from ztop_client.rewind.chart import Chart
 from ztop_client.sources.source import Pair
 from ztop_protocol.processes import Order
 from ztop_protocol.schema import GPUS
@@ -95,5 +96,6 @@ ZTOP_G = Program(
     settings_file="settings-g.json",
     printer=_printer,
     worth_printing=with_gpus,
+    chart=Chart.GPU,
     between=True,
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ztop_client.keys import Action
 from ztop_client.moments import moment_text, parse_moment
+from ztop_client.rewind.chart import Chart
 from ztop_client.rewind.overview import Happening, Overview
 from ztop_client.rewind.walk import Ask, Walk
 from ztop_client.sources.source import Pair, RequestFailed
@@ -47,11 +48,12 @@ class Rewinding:
         say: Callable[[str | None], None],
         changed: Callable[[], None],
         hold: Callable[[bool], None],
+        chart: Chart = Chart.CPU,
     ) -> None:
         """``newest``: what is live. ``shown``: what is on the screen, where one begins.
 
         ``show``: another frame is to be shown, of the past or (again) live.
-        ``hold``: whether a recording that is played stands still.
+        ``hold``: whether a recording that is played stands still. ``chart``: what the strip shows at first.
         """
         self._newest = newest
         self._shown = shown
@@ -60,7 +62,7 @@ class Rewinding:
         self._changed = changed
         self._hold = hold
         self._walk = Walk(ask, self._moved, self._failed, self._ended)
-        self._overview = Overview(ask, changed)
+        self._overview = Overview(ask, changed, chart)
         self._is_active = False
         self._then: Callable[[], object] | None = None
         self._acts_done = 0

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 from ztop_client.formats import rate_text, span_text
+from ztop_client.rewind.chart import Chart
 from ztop_client.rewind.walk import Ask
 from ztop_client.sources.source import RequestFailed
 from ztop_client.widgets.timeline import Pin, Timeline
@@ -33,22 +33,6 @@ _STYLES: Mapping[str, str] = {
     EventKind.PRESSURE_SPIKE: "strip_pin_warm",
     AlertKind.IPC_DROP: "strip_pin_warm",
 }
-
-
-class Chart(Enum):
-    """What the curve is of: its name on the screen, and the columns of ``series`` of which the greatest is drawn."""
-
-    CPU = ("CPU", ("cpu_max_percent", "cpu_percent"))
-    MEMORY = ("Mem", ("memory_percent",))
-    SWAP = ("Swp", ("swap_percent",))
-    PRESSURE = ("PSI", ("cpu_pressure_percent", "memory_pressure_percent", "io_pressure_percent"))
-    DISK = ("Dsk", ("disk_bytes_per_second",))
-    NETWORK = ("Net", ("network_bytes_per_second",))
-    GPU = ("GPU", ("gpu_percent",))
-
-    def __init__(self, title: str, columns: tuple[str, ...]) -> None:
-        self.title = title
-        self.columns = columns
 
 
 _COLUMNS = frozenset(column for chart in Chart for column in chart.columns)
@@ -80,11 +64,11 @@ Found = Callable[[Happening | RequestFailed | None], None]
 class Overview:
     """The curve and the pins around the moment that is looked at. What is not at hand is asked for once."""
 
-    def __init__(self, ask: Ask, changed: Callable[[], None]) -> None:
+    def __init__(self, ask: Ask, changed: Callable[[], None], chart: Chart = Chart.CPU) -> None:
         self._ask = ask
         self._changed = changed
         self._zoom = _FIRST_SPAN
-        self._chart = Chart.CPU
+        self._chart = chart
         self._oldest_ns: int | None = None
         self._last_ns = 0
         self._window: _Window | None = None
