@@ -63,6 +63,18 @@ def test_the_command_of_a_warning_holds_nothing(machine: Machine) -> None:
     assert said == ["CapPrm:", "0" * 16, "CapEff:", "0" * 16, "CapAmb:", "0" * 16, "NoNewPrivs:", "1", "GPU-1"]
 
 
+def test_a_wrong_configuration_is_not_tried_again(machine: Machine) -> None:
+    right = machine.run("cat", "/etc/ztop/ztopd.toml")
+    machine.write("/etc/ztop/ztopd.toml", "interval = 1\n")
+    machine.run("systemctl", "restart", "ztopd.service", check=False)
+    told = [machine.property(name) for name in ("ActiveState", "Result", "ExecMainStatus", "NRestarts")]
+    machine.write("/etc/ztop/ztopd.toml", right)
+    machine.run("systemctl", "reset-failed", "ztopd.service")
+    machine.run("systemctl", "start", "ztopd.service")
+    assert told == ["failed", "exit-code", "2", "0"]
+    assert "ztopd: /etc/ztop/ztopd.toml: unknown key 'interval'" in machine.journal()
+
+
 def test_the_drop_in_for_homes_shows_their_file_system(machine: Machine) -> None:
     machine.run("mount", "-t", "tmpfs", "tmpfs", "/home")
     machine.run("systemctl", "restart", "ztopd.service")
