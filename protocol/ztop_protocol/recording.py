@@ -16,6 +16,7 @@ from ztop_protocol.recording_format import (
     mark,
     pack_chunk,
     pack_head,
+    reading_schema,
 )
 from ztop_protocol.recording_reader import unfinished
 from ztop_protocol.segment import EncodedFrame, SealedSegment, Segment
@@ -193,6 +194,7 @@ def _open(path: str, wal: bool) -> sqlite3.Connection:
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    with reading_schema():
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     return bool(tables == application_id == 0)

@@ -10,7 +10,8 @@ import sqlite3
 import stat
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgpack
@@ -174,6 +175,16 @@ def check_is_file(path: str) -> int:
     return found.st_size
 
 
+@contextmanager
+def reading_schema() -> Iterator[None]:
+    """What reads the schema first. Raises :exc:`sqlite3.DatabaseError` where Python cannot say what SQLite does."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        # SQLite's own words about a damaged schema have its bytes in them
+        raise sqlite3.DatabaseError("malformed database schema") from None
+
+
 def check_header(connection: sqlite3.Connection, path: str) -> None:
     """Raises :exc:`NotARecording` or :exc:`NewerFormat`; :exc:`sqlite3.Error` where SQLite cannot read it."""
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
@@ -181,10 +192,7 @@ def check_header(connection: sqlite3.Connection, path: str) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > FORMAT_VERSION:
         raise NewerFormat(f"{path} was written by a newer ztop: format {version}, this version reads {FORMAT_VERSION}")
-    try:
+    with reading_schema():
         found = dict(connection.execute("SELECT name, sql FROM sqlite_master LIMIT 100"))
-    except UnicodeDecodeError:
-        # SQLite's own words about a damaged schema have its bytes in them
-        raise sqlite3.DatabaseError("malformed database schema") from None
     if found != TABLES_OF_VERSIONS.get(version):
         raise NotARecording(f"{path} does not have the tables of a recording")

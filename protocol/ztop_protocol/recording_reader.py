@@ -22,7 +22,7 @@ from ztop_protocol.recording_format import (
     unpack_head,
 )
 from ztop_protocol.schema import SECTIONS
-from ztop_protocol.segment import SealedSegment, Segment, Stamp
+from ztop_protocol.segment import SealedSegment, Segment, Stamp, are_of_stamp, is_interval
 from ztop_protocol.timeline import Timeline
 
 _BUSY_SECONDS = 5.0
@@ -87,6 +87,16 @@ class StoredSegment:
             self._head = head
         return self._head
 
+    def is_as_indexed(self) -> bool:
+        """Whether its head says so, which has a checksum. Raises :exc:`sqlite3.Error`."""
+        try:
+            self._head_now()
+        except Malformed:
+            return False
+        finally:
+            self.forget_head()
+        return True
+
     def forget_head(self) -> None:
         """Frees memory: the head is read again when it is asked for."""
         self._head = None
@@ -114,8 +124,9 @@ def indexed(database: Database, id: int, segment: SealedSegment) -> StoredSegmen
 def index_of(database: Database) -> list[tuple[StoredSegment, int]]:
     """Every complete segment and what its tracks take, in bytes, in the order of their frames.
 
-    By the index alone, no blob is read: half a gigabyte opens at once. What is damaged shows when it is read. Of
-    two forms of the same frames the one that was written later counts. Raises :exc:`sqlite3.Error`.
+    By the index alone, but for the last one's head: half a gigabyte opens at once. What is damaged shows when it is
+    read; a segment that contradicts others, or with numbers that none has, is left out at once. Of two forms of the
+    same frames the one that was written later counts. Raises :exc:`sqlite3.Error`.
     """
     found: list[tuple[StoredSegment, int]] = []
     for *numbers, boot_id in database.rows(
@@ -125,12 +136,24 @@ def index_of(database: Database) -> list[tuple[StoredSegment, int]]:
         if not all(type(number) is int for number in numbers) or not isinstance(boot_id, str):
             continue
         id, interval_ns, size_bytes, *stamps = numbers
+        if not is_interval(interval_ns) or not are_of_stamp(*stamps) or not can_count_on_from(stamps[3]):
+            continue
         segment = StoredSegment(database, id, boot_id, interval_ns, Stamp(*stamps[:3]), Stamp(*stamps[3:]))
         if found and is_same_time(found[-1][0], segment):
             found.pop()
+        while found and segment.first.seq <= found[-1][0].last.seq and not found[-1][0].is_as_indexed():
+            found.pop()
         if not found or segment.first.seq > found[-1][0].last.seq:
             found.append((segment, size_bytes))
+    # from the last number on frames are numbered
+    while found and not found[-1][0].is_as_indexed():
+        found.pop()
     return found
+
+
+def can_count_on_from(seq: int) -> bool:
+    """Whether frames may be numbered on from there: numbers have 63 bits, and no life comes near half of them."""
+    return 0 <= seq < 1 << 62
 
 
 def is_same_time(one: StoredSegment, other: StoredSegment) -> bool:

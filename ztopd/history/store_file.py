@@ -12,7 +12,14 @@ from urllib.parse import quote
 from ztop_protocol.codec import Malformed
 from ztop_protocol.recording import SEGMENT_BYTES, RecordingWriter, write_segment
 from ztop_protocol.recording_format import NewerFormat, RecordingError
-from ztop_protocol.recording_reader import Database, RecordingReader, StoredSegment, connect_to_read, index_of
+from ztop_protocol.recording_reader import (
+    Database,
+    RecordingReader,
+    StoredSegment,
+    can_count_on_from,
+    connect_to_read,
+    index_of,
+)
 from ztopd.history.retention import SEGMENT_SHARE
 from ztopd.history.state import StoreState
 
@@ -162,7 +169,7 @@ class StoreFile:
     def offset_of(self, run: str) -> int | None:
         """What a run's numbers were moved by; None for a run that is new."""
         found = self.database.rows("SELECT seq_offset FROM runs WHERE sampler = ? ORDER BY id DESC LIMIT 1", run)
-        return found[0][0] if found and type(found[0][0]) is int else None
+        return found[0][0] if found and type(found[0][0]) is int and can_count_on_from(found[0][0]) else None
 
     def note_run(self, run: str, seq_offset: int) -> None:
         """Remembers it for the next one who opens this file in the same run. Raises :exc:`sqlite3.Error`."""

@@ -62,6 +62,40 @@ class TestFile:
         filled.write_bytes(whole)
         self.set_aside(filled, 0)
 
+    def test_a_schema_that_is_no_text(self, filled: Path) -> None:
+        # SQLite quotes it where it complains, and Python cannot decode that
+        whole = filled.read_bytes()
+        assert b"ON tracks (segment)" in whole
+        filled.write_bytes(whole.replace(b"ON tracks (segment)", b"ON tracks (seg\xa0ent)"))
+        self.set_aside(filled, 0)
+
+    @pytest.mark.parametrize("place", ["min", "max"])
+    @pytest.mark.parametrize("number", ["1 << 32", "(1 << 62) + 1", "-5", "'text'"])
+    def test_an_index_that_its_head_contradicts(self, filled: Path, place: str, number: str) -> None:
+        with sqlite3.connect(filled) as connection:
+            connection.execute(f"UPDATE segments SET last_seq = {number} WHERE id = (SELECT {place}(id) FROM segments)")
+            (last,) = connection.execute("SELECT max(last_seq) FROM segments WHERE last_seq < 1000").fetchone()
+        connection.close()
+        keeping = Keeping(filled.parent, "after")
+        assert keeping.store.seq_offset == last
+        left = {piece.last.seq for piece in keeping.store.timeline}
+        assert len(left) == 2 and max(left) == last
+        keeping.take(Sampler("after", 10**6 * SECOND), 10)
+        keeping.close()
+        assert keeping.states == [StoreState.OK]
+        assert {frame.seq for frame in stored(filled)} >= {last + 10}
+
+    @pytest.mark.parametrize("offset", ["(1 << 63) - 1", "-1", "'text'"])
+    def test_an_offset_that_leaves_no_room_for_numbers(self, filled: Path, offset: str) -> None:
+        with sqlite3.connect(filled) as connection:
+            connection.execute(f"UPDATE runs SET seq_offset = {offset}")
+        connection.close()
+        keeping = Keeping(filled.parent, "before")
+        assert keeping.store.seq_offset == 700
+        keeping.take(Sampler("after", 10**6 * SECOND), 10)
+        keeping.close()
+        assert len(stored(filled)) == 710
+
     def test_cut(self, filled: Path) -> None:
         os.truncate(filled, filled.stat().st_size // 2 // 4096 * 4096)
         self.set_aside(filled, 0)
