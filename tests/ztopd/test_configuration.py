@@ -14,6 +14,8 @@ from ztopd.configuration import (
 )
 from ztopd.history.command_lines import CommandLines
 
+KEYS = "socket, interval_seconds, group, history, counters, gpu, cpu_percent"
+
 
 def test_an_empty_file_is_the_defaults() -> None:
     assert parse_configuration("") == Configuration(socket=None, interval_seconds=1.0, group=None)
@@ -30,6 +32,8 @@ def test_every_key() -> None:
     assert parse_configuration(text) == Configuration("/tmp/a.sock", 2.0, "adm", history)
     assert parse_configuration('counters = "off"').counters is Counting.OFF
     assert parse_configuration("").counters is Counting.HARDWARE
+    assert parse_configuration("cpu_percent = 2").cpu_percent == 2
+    assert parse_configuration("").cpu_percent == 20
     assert parse_configuration('[history]\nstore = "off"').history == HistoryConfiguration("off")
 
 
@@ -38,9 +42,10 @@ def test_every_key() -> None:
     [
         (
             "intervall = 1",
-            "unknown key 'intervall'; the keys are socket, interval_seconds, group, history, counters, gpu",
+            "unknown key 'intervall'; the keys are " + KEYS,
         ),
-        ('"\\u001b" = 1', r"unknown key '\x1b'; the keys are socket, interval_seconds, group, history, counters, gpu"),
+        ('"\\u001b" = 1', r"unknown key '\x1b'; the keys are " + KEYS),
+        ("cpu_percent = 0", "cpu_percent: 0.1 to 100 may stand there, not 0"),
         (
             "[history]\nframes = 5",
             "history: unknown key 'frames'; the keys are store, age_days, size_mebibytes, ring_frames, ring_mebibytes,"

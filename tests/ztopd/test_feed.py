@@ -23,6 +23,7 @@ feed_frames = st.builds(
     changes=parts,
     gone_sections=st.lists(st.sampled_from(("host", "cpus"))).map(tuple),
     keyframe=st.none() | parts,
+    interval_ns=st.none() | st.integers(1, 2**62),
 )
 
 

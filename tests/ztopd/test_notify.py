@@ -52,6 +52,14 @@ def test_a_long_interval_lengthens_the_watchdog(manager: socket.socket) -> None:
     assert told(manager) == ["WATCHDOG_USEC=180000000"]
 
 
+def test_the_watchdog_is_given_more_patience_when_frames_come_less_often_and_never_less(manager: socket.socket) -> None:
+    notifier = Notifier(environment(manager, WATCHDOG_USEC="20000000"), 1, "")
+    for seconds in (2.0, 4.0, 8.0, 4.0, 8.0):
+        notifier.ticks_every(seconds)
+    assert told(manager) == ["WATCHDOG_USEC=24000000"]
+    assert silent(manager)
+
+
 @pytest.mark.parametrize("more", [{}, {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}])
 def test_nobody_watches(manager: socket.socket, more: dict[str, str]) -> None:
     notifier = Notifier(environment(manager, **more), 60, "x")

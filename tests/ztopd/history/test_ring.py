@@ -1,6 +1,8 @@
 """The ring: which frames it keeps, in what form, and that they are those that came."""
 
 import asyncio
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -75,6 +77,32 @@ def test_the_last_frames_are_kept_whatever_happens(happened: list[Event], most: 
         # without its oldest segment there would be too few
         pieces = list(ring.timeline)
         assert len(pieces) == 1 or len(stamps) - len(pieces[0].stamps) < most
+
+
+def test_a_machine_that_is_sampled_less_often_for_a_while_has_no_gaps() -> None:
+    # of each frame: the interval that it was made at, and when the next one came: a change holds from there on
+    ticks = ((1, 1), (1, 1), (1, 2), (2, 2), (2, 4), (4, 4), (4, 4), (4, 2), (2, 1), (1, 1), (1, 1))
+    told, silent = Ring(SECOND), Ring(SECOND)
+    times, now = [0], 0
+    for seq, (interval, next_s) in enumerate(ticks, 1):
+        begins = seq == 1 or ticks[seq - 2][0] != interval
+        plain = EncodedFrame(seq, now, now, "boot", seq - 1 or None, {}, (), {} if begins else None)
+        silent.take(plain)
+        told.take(replace(plain, interval_ns=interval * SECOND))
+        now += next_s * SECOND
+        times.append(now)
+    assert [(piece.interval_ns // SECOND, len(piece.stamps)) for piece in told.timeline] == [
+        (1, 3), (2, 2), (4, 3), (2, 1), (1, 2),
+    ]  # fmt: skip
+    # just before the next frame; without a word about it, the same frames would seem to have gaps between them
+    gaps: dict[Ring, list[bool]] = {told: [], silent: []}
+    for ring, found in gaps.items():
+        for earlier, later in pairwise(times):
+            place = ring.timeline.at_time(later - 1)
+            assert place is not None and place.stamp.time_ns == earlier
+            found.append(place.is_before_gap(later - 1))
+    assert not any(gaps[told])
+    assert gaps[silent].count(True) == 3
 
 
 def test_complete_segments_are_sealed_and_hold_what_came() -> None:

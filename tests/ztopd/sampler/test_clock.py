@@ -15,6 +15,16 @@ def test_the_second_tick_comes_soon_and_then_every_interval() -> None:
     assert due == [100.25, 101.25, 102.25]
 
 
+def test_another_interval_holds_from_the_next_tick_on() -> None:
+    clock = _Clock(1.0, 100.0)
+    clock.advance(100.1)
+    clock.advance(100.3)
+    clock.ticks_every(4.0)
+    assert clock.due == 101.25
+    assert clock.advance(101.3) == 0
+    assert clock.due == 105.25
+
+
 def test_a_short_interval_is_not_stretched() -> None:
     clock = _Clock(0.1, 5.0)
     clock.advance(5.01)

@@ -9,6 +9,7 @@ import pytest
 
 from ztop_protocol.codec import MAX_FRAME_BYTES, FrameDecoder, unpack
 from ztop_protocol.frame import Frame, Section, apply
+from ztop_protocol.schema import SOURCES
 from ztop_protocol.segment import EncodedFrame
 from ztopd.feed import MAX_MESSAGE_BYTES, FeedDecoder
 from ztopd.sampler.pipe import FeedPipe
@@ -96,6 +97,21 @@ def test_a_keyframe_comes_where_the_clock_was_set(ends: tuple[int, FeedPipe], st
     messages = FeedDecoder().frames(received(read_end))
     assert [message.seq for message in messages if message.keyframe is not None] == [1, 5]
     assert [message.base_seq for message in messages] == [None, *range(1, 8)]
+    assert follow(messages) == sent
+
+
+def test_a_keyframe_comes_where_the_interval_changed_and_the_message_says_it(ends: tuple[int, FeedPipe]) -> None:
+    read_end, pipe = ends
+    column = SOURCES.position["period_ns"]
+    sent: list[Frame] = []
+    for seq, period_ns in enumerate((10, 10, 20, 20, 10), 1):
+        told = tuple("sampler" if n == 0 else period_ns if n == column else None for n in range(len(SOURCES.columns)))
+        plain = frame(seq)
+        sent.append(replace(plain, sections={**plain.sections, "sources": Section(seq, {("sampler",): told})}))
+        pipe.offer(sent[-1])
+    messages = FeedDecoder().frames(received(read_end))
+    assert [message.interval_ns for message in messages] == [10, 10, 20, 20, 10]
+    assert [message.seq for message in messages if message.keyframe is not None] == [1, 3, 5]
     assert follow(messages) == sent
 
 

@@ -77,6 +77,7 @@ async def test_status_counts(two_frames: Any, hub: Hub, connect: Connect) -> Non
         "server_pid": os.getpid(),
         "sampler_pid": 77,
         "interval_ns": 10**9,
+        "current_interval_ns": None,
         "seq": 2,
         "clients": 0,
         "subscriptions": 1,
