@@ -2,13 +2,14 @@
 
 import argparse
 import asyncio
+import errno
 import grp
 import logging
 import os
 import signal
 import socket
 from functools import partial
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ztop_protocol.garbage import collect_seldom
 from ztopd.feed import TAKEN, FeedDecoder
@@ -57,6 +58,29 @@ def _end(ended: "asyncio.Future[int]", status: int) -> None:
         ended.set_result(status)
 
 
+class _Unhandled:
+    """What nothing else took, in the event loop."""
+
+    def __init__(self, ended: "asyncio.Future[int]") -> None:
+        self._ended = ended
+        self._is_full = False
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, MemoryError):
+            # the loop would fail at the same reading for ever: a new process begins without a ring
+            if not self._ended.done():
+                _log.error("there is no memory left")
+                _end(self._ended, 1)
+        elif isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            # who comes waits, and is let in a second after there are some again
+            if not self._is_full:
+                self._is_full = True
+                _log.warning("there is no descriptor for another client: %s", error.strerror)
+        else:
+            loop.default_exception_handler(context)
+
+
 async def serve(
     settings: Settings,
     feed: BinaryIO,
@@ -71,6 +95,7 @@ async def serve(
     """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
+    loop.set_exception_handler(_Unhandled(ended))
     store: Store | None = None
     if store_settings is not None:
         tell = partial(_tell, settings.wish_fd)
