@@ -19,7 +19,7 @@ _LEAST_TABLE = 9
 """Lines that are left to the rest of the screen."""
 _LEAST_WIDTH = 20
 _LABEL_CELLS = 4
-_SPAN_CELLS = 8
+_SPAN_CELLS = 9
 _CHART_SECONDS = 100
 """The fewest seconds of a chart."""
 _MOST_FACTS = 2
@@ -120,26 +120,26 @@ class Cards:
         if not height or curves is None or self._frame is None:
             return []
         half = (width - GAP) // 2
-        left = self._chart("GPU", curves.busy, half, height, _plain)
-        right = self._chart("Mem", curves.memory, width - GAP - half, height, _memory_style)
+        # two curves of the same time; an odd cell is beside the second
+        room = max(half - _LABEL_CELLS - _SPAN_CELLS, 1)
+        left = self._chart("GPU", curves.busy, half, room, height, _plain)
+        right = self._chart("Mem", curves.memory, width - GAP - half, room, height, _memory_style)
         return [[*one, ("text", " " * GAP), *other] for one, other in zip(left, right, strict=True)]
 
     def _chart(
-        self, label: str, history: History, width: int, height: int, style: Callable[[float], str]
+        self, label: str, history: History, width: int, room: int, height: int, style: Callable[[float], str]
     ) -> list[Pieces]:
         assert self._frame is not None
         sampled = self._frame.sections["gpus"].sampled_boottime_ns
-        room = max(width - _LABEL_CELLS - _SPAN_CELLS, 1)
         count = columns_of(room, self._glyphs)
         seconds = next(seconds for seconds in (1, 2, 5, 10, 30) if count * seconds >= _CHART_SECONDS or seconds == 30)
         values = history.until(sampled, count, seconds)
         shares = [None if value is None else value / 100 for value in values]
         known = [share for share in shares if share is not None]
-        highest = f"{max(known):4.0%}" if known else ""
         span = f"{count * seconds // 60}m{count * seconds % 60:02d}s"
-        beside = [f"max{highest}" if known else "", *[""] * (height - 2), span]
+        beside = [f"max {max(known):.0%}" if known else "", *[""] * (height - 2), span]
         return [
-            [("label", (label if row == 0 else "").ljust(_LABEL_CELLS)), *line, ("dim", text.rjust(_SPAN_CELLS))]
+            [("label", (label if row == 0 else "").ljust(_LABEL_CELLS)), *line, ("dim", text.rjust(width - _LABEL_CELLS - room))]
             for row, (line, text) in enumerate(zip(strip(shares, height, self._glyphs, style), beside, strict=True))
         ]
 

@@ -102,8 +102,8 @@ def why_none(frame: Frame) -> str | None:
 def warnings(gpu: Gpu) -> Iterator[tuple[str, str]]:
     """What is wrong with it, what matters most first: the name of a style, and words."""
     if (eta := gpu.number("oom_eta_seconds")) is not None:
-        low, high = gpu.number("oom_eta_low_seconds"), gpu.number("oom_eta_high_seconds")
-        between = "" if low is None or high is None else f" ({seconds_text(low)} to {seconds_text(high)})"
+        low, high = (seconds_text(gpu[f"oom_eta_{end}_seconds"]) for end in ("low", "high"))
+        between = "" if low == high else f" ({low} to {high})"
         style = "alarm" if gpu.is_urgent else "warm" if eta < SOON_SECONDS else "value"
         sign = "!! " if gpu.is_urgent else ""
         yield style, f"{sign}MEMORY FULL IN {seconds_text(eta)}{between}"

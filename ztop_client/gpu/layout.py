@@ -7,7 +7,7 @@ GAP = 3
 """Cells between two cards that stand side by side."""
 _MARGIN = 1
 _ENOUGH_CHART = 4
-_MOST_CHART = 8
+_MOST_CHART = 16
 _LEAST_CHART = 2
 
 

@@ -33,7 +33,7 @@ def test_more_room_never_shows_less(count: int, width: int, most: int) -> None:
     [
         (1, 80, 13, Form.FULL, 1, 4),
         (1, 160, 24, Form.FULL, 1, 8),
-        (1, 300, 55, Form.FULL, 1, 8),
+        (1, 300, 55, Form.FULL, 1, 16),
         (2, 80, 13, Form.FULL, 1, 0),
         (8, 80, 13, Form.BARS, 2, 0),
         (8, 200, 27, Form.FULL, 3, 4),
