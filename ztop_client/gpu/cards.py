@@ -139,7 +139,11 @@ class Cards:
         span = f"{count * seconds // 60}m{count * seconds % 60:02d}s"
         beside = [f"max {max(known):.0%}" if known else "", *[""] * (height - 2), span]
         return [
-            [("label", (label if row == 0 else "").ljust(_LABEL_CELLS)), *line, ("dim", text.rjust(width - _LABEL_CELLS - room))]
+            [
+                ("label", (label if row == 0 else "").ljust(_LABEL_CELLS)),
+                *line,
+                ("dim", text.rjust(width - _LABEL_CELLS - room)),
+            ]
             for row, (line, text) in enumerate(zip(strip(shares, height, self._glyphs, style), beside, strict=True))
         ]
 
