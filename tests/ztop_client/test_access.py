@@ -1,12 +1,14 @@
 """What a daemon says that it shows, in sentences."""
 
 import os
+import sys
 from typing import Any
 
 import pytest
 
 from tests.ztop_client.fake_daemon import FakeDaemon
 from tests.ztop_client.fake_source import ALICE_UID, frame, process, process_io, row, with_sections
+from tests.ztop_client.terminal_driver import Driver
 from ztop_client.absence import Dashes, Withheld
 from ztop_client.access import Access, access_of
 from ztop_client.cli import main
@@ -125,3 +127,22 @@ def test_batch_mode_says_it_where_it_is_asked_for(
         daemon.answers["hello"] = lambda arguments: usual(arguments) | hello(because="owner", group="adm")
         assert main(["-b", "-n", "1", "--socket", path, "--columns", columns]) == 0
     assert ("to root and to the group adm. To be let in" in capsys.readouterr().err) is is_said
+
+
+def test_the_screen_says_it_where_there_are_dashes_and_in_the_help(tmp_path: Any) -> None:
+    path, dashes = str(tmp_path / "socket"), TestDashes()
+    with FakeDaemon([dashes.at(1, ALL_IO), dashes.at(2, ALL_IO)], path=path) as made:
+        daemon = made.in_background()
+        usual = daemon.answers["hello"]
+        daemon.answers["hello"] = lambda arguments: usual(arguments) | hello(because="owner", group="adm")
+        with Driver([sys.executable, "-P", "-m", "ztop_client", "--socket", path], 200, 40) as d:
+            d.wait("Command")
+            d.send("\t")
+            d.wait("Dashes: ztopd shows what a process reads and writes to its user, to root and to the group adm.")
+            d.send("?")
+            d.wait("ztopd shows I/O, executables and counters of a process")
+            d.wait(lambda: "usermod -aG" in d.text)
+            d.send("\x1b")
+            d.wait(lambda: "ztop: keys" not in d.text)
+            d.send("q")
+            assert d.ended() == 0
