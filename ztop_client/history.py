@@ -30,6 +30,8 @@ class History:
         self._seconds: dict[int, tuple[float, int]] = {}
         """Second -> the sum of the figure x ns, and how many ns of it are known."""
         self._ends: set[int] = set()
+        self._means: dict[int, dict[int, float | None]] = {}
+        """Length of spans -> the mean of each that was asked for: a screen asks for the same ones again and again."""
 
     def add(self, previous: Frame | None, current: Frame) -> None:
         """A frame, and the one that its rates are computed against. The same frame counts once."""
@@ -41,6 +43,7 @@ class History:
             last = self._length_ns = None
             self._seconds.clear()
             self._ends.clear()
+            self._means.clear()
         self._last = current
         if sampled.sampled_boottime_ns in self._ends:
             return
@@ -67,13 +70,17 @@ class History:
         if seconds == 1:
             known_seconds = map(self._seconds.get, range(newest - count + 1, newest + 1))
             return [None if known is None else known[0] / known[1] for known in known_seconds]
-        means: list[float | None] = []
-        for span in range(newest - count + 1, newest + 1):
-            of_span = range(span * seconds, min((span + 1) * seconds, last + 1))
-            sums = [known for at in of_span if (known := self._seconds.get(at))]
-            known_ns = sum(ns for _, ns in sums)
-            means.append(sum(value for value, _ in sums) / known_ns if known_ns else None)
-        return means
+        known_means = self._means.setdefault(seconds, {})
+        for span in range(newest - count + 1, newest):
+            if span not in known_means:
+                known_means[span] = self._mean(range(span * seconds, (span + 1) * seconds))
+        means = [known_means[span] for span in range(newest - count + 1, newest)]
+        return [*means, self._mean(range(newest * seconds, last + 1))]
+
+    def _mean(self, span: range) -> float | None:
+        sums = [known for at in span if (known := self._seconds.get(at))]
+        known_ns = sum(ns for _, ns in sums)
+        return sum(value for value, _ in sums) / known_ns if known_ns else None
 
     def _keep(self, base: Frame | None, current: Frame, length_ns: int) -> None:
         value = self._figure(base, current)
@@ -86,12 +93,15 @@ class History:
             overlap = min(end_ns, (second + 1) * SECOND_NS) - max(start_ns, second * SECOND_NS)
             total, known_ns = self._seconds.get(second, (0.0, 0))
             self._seconds[second] = (total + value * overlap, known_ns + overlap)
+            for seconds, means in self._means.items():
+                means.pop(second // seconds, None)
         if len(self._seconds) > 2 * _MOST_SECONDS or len(self._ends) > 20 * _MOST_SECONDS:
             # seen from here, wherever a person went back to
             now = end_ns // SECOND_NS
             near = range(now - _MOST_SECONDS, now + _MOST_SECONDS)
             self._seconds = {second: sums for second, sums in self._seconds.items() if second in near}
             self._ends = {end for end in self._ends if end // SECOND_NS in near}
+            self._means.clear()
 
 
 class BusyHistory(History):

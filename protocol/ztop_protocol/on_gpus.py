@@ -54,7 +54,15 @@ def on_gpus(frame: Frame, key_of: KeyOf = process_of) -> dict[Key, Row]:
         return {}
     places, gpus = gpu_places(frame), frame.rows("gpus")
     made: dict[Key, Row] = {}
+    usual: dict[Cell, tuple[str, Cell]] = {key[0]: (place_text(places[key]), row[_TOTAL]) for key, row in gpus.items()}
     for key, rows in together.items():
+        if len(rows) == 1 and (known := usual.get(rows[0][_UUID])) is not None:
+            row = rows[0]
+            made[key] = (
+                *(known[0], row[_VRAM], percent(row[_VRAM], known[1]), row[_VELOCITY], row[_ETA], row[_SHARE]),
+                *[row[place] for place in _BUSY],
+            )
+            continue
         keys = [(row[_UUID],) for row in rows]
         vram = _sum(rows, _VRAM)
         totals = [gpus[one][_TOTAL] if one in gpus else None for one in keys]

@@ -1,6 +1,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.ztop_client.fake_source import SECOND, frame, row, section
 from ztop_client.history import BusyHistory
@@ -97,3 +99,16 @@ def test_it_is_bounded() -> None:
     made = history(*(at(second, second / 2) for second in range(3000)))
     assert len(made._seconds) <= 1200
     assert until(made, 2999, 500) == [50] * 500
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 10), st.sampled_from([1, 2, 5])), max_size=40))
+def test_to_have_asked_before_changes_no_answer(asked: list[tuple[int, int, int]]) -> None:
+    """Frames come in any order, and means are asked for in between."""
+    looked, other = BusyHistory(), BusyHistory()
+    for tenths, length, span in asked:
+        base, now = at(tenths / 10, 0), at(tenths / 10 + length / 10, length / 20)
+        looked.add(base, now)
+        other.add(base, now)
+        until(looked, tenths / 10, 30, span)
+    for span in (1, 2, 5):
+        assert until(looked, 40, 45, span) == until(other, 40, 45, span)

@@ -14,7 +14,7 @@ from ztop_protocol.schema import PROCESSES, SECTIONS, THREADS
 T = TypeVar("T")
 
 
-class _OnDemand(dict[str, T]):
+class OnDemand(dict[str, T]):
     """By section, made when it is first asked for."""
 
     def __init__(self, make: Callable[[str], T]) -> None:
@@ -50,13 +50,17 @@ class ProcessTable:
     """The key of a row that is no process itself -> its process's: of a thread, of a process on a GPU."""
     on_gpus: Mapping[Key, Row]
     """What a row does on GPUs, with the columns of :mod:`ztop_protocol.on_gpus`; of those that are on one."""
-    of_processes: "ProcessTable | None" = None
-    """The same frame with a row for each process, where rows are something other than processes and threads."""
+    of_processes: "Callable[[], ProcessTable] | None" = None
+    """Makes that of the same frame with a row for each process, where rows are neither processes nor threads."""
 
     @property
     def threads(self) -> Collection[Key]:
         """The rows that are threads."""
         return self.process_of.keys() if self.of_processes is None else ()
+
+    def by_process(self) -> "ProcessTable":
+        """One whose rows are processes, and perhaps threads."""
+        return self if self.of_processes is None else self.of_processes()
 
     @property
     def processes(self) -> Mapping[Key, Row]:
@@ -66,8 +70,8 @@ class ProcessTable:
 
 def process_table(previous: Frame | None, current: Frame, with_threads: bool = False) -> ProcessTable:
     """The table of a frame; rates are those since ``previous``."""
-    rows = _OnDemand(current.rows)
-    rates: _OnDemand[Rates] = _OnDemand(lambda section: RateTable(previous, current, section))
+    rows = OnDemand(current.rows)
+    rates: OnDemand[Rates] = OnDemand(lambda section: RateTable(previous, current, section))
     gpu_uses = on_gpus(current)
     if not with_threads:
         return ProcessTable(current, rows, rates, {}, gpu_uses)
@@ -159,6 +163,7 @@ class Column:
     ``format`` draws a value (absence too), ``attribute`` names its colour. ``descending``: the largest come first
     when a person picks the column. ``sections`` are what ``value`` reads. ``mark`` names another colour for the cell
     of a process of which something is to be noticed. ``needs``: a section without whose rows there is no column.
+    ``is_spare``: it is the first to go where a screen is too narrow.
     """
 
     name: str
@@ -173,6 +178,7 @@ class Column:
     help: str
     mark: Mark | None = None
     needs: str | None = None
+    is_spare: bool = False
 
     def place_in_row(self) -> int | None:
         """Where the value stands in the process's own row, for a column that is simply that."""

@@ -84,12 +84,18 @@ def facts(gpu: Gpu, width: int, glyphs: Glyphs) -> list[Pieces]:
     lines: list[Pieces] = [[]]
     withheld = gpu["withheld"]
     not_told: list[Pieces] = [] if withheld is None else [[("dim", f"not told: {withheld}")]]
+    left = width
     for group in (*groups(gpu, glyphs), *not_told):
-        joined = [*lines[-1], *([("text", "   ")] if lines[-1] else []), *group]
-        if lines[-1] and pieces_width(joined, glyphs) > width:
-            lines.append(group)
+        taken = pieces_width(group, glyphs)
+        if not lines[-1]:
+            lines[-1] = group
+        elif _GAP + taken <= left:
+            lines[-1] = [*lines[-1], ("text", " " * _GAP), *group]
+            taken += _GAP
         else:
-            lines[-1] = joined
+            lines.append(group)
+            left = width
+        left -= taken
     return lines
 
 

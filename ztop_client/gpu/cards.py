@@ -42,11 +42,14 @@ class Cards:
         self._frame: Frame | None = None
         self._gpus: Sequence[Gpu] = ()
         self._curves: dict[Key, _Curves] = {}
+        self._facts: dict[tuple[int, int], list[Pieces]] = {}
+        """Of the frame: by a GPU's place and the width of its card."""
 
     def show(self, previous: Frame | None, current: Frame) -> None:
         """A new frame."""
         self.remember(previous, current)
         self._frame, self._gpus = current, gpus(previous, current)
+        self._facts.clear()
 
     def remember(self, previous: Frame | None, current: Frame) -> None:
         """A frame that may not be shown, for the charts."""
@@ -83,7 +86,7 @@ class Cards:
         arranged = layout(count, width, most, 1, note_lines)
         if arranged.form is not Form.FULL:
             return arranged
-        needed = max(len(facts(gpu, arranged.width, self._glyphs)) for gpu in self._gpus)
+        needed = max(len(self._facts_of(gpu, arranged.width)) for gpu in self._gpus)
         roomier = layout(count, width, most, min(needed, _MOST_FACTS), note_lines)
         return roomier if roomier.form is Form.FULL else arranged
 
@@ -94,6 +97,12 @@ class Cards:
         room = max(arranged.room - arranged.columns, 0)
         urgent = sorted(self._gpus, key=lambda gpu: not (gpu.is_urgent or gpu.trouble is not None))
         return sorted(urgent[:room], key=lambda gpu: gpu.place)
+
+    def _facts_of(self, gpu: Gpu, width: int) -> list[Pieces]:
+        known = self._facts.get((gpu.place, width))
+        if known is None:
+            known = self._facts[gpu.place, width] = facts(gpu, width, self._glyphs)
+        return known
 
     def _noted(self, gpu: Gpu) -> list[Pieces]:
         made = notes(gpu, self._glyphs)
@@ -110,7 +119,7 @@ class Cards:
             return block
         above = arranged.height - arranged.chart - arranged.between
         block += [engines(gpu, width, glyphs), *self._noted(gpu)]
-        block += facts(gpu, width, glyphs)[: above - len(block)]
+        block += self._facts_of(gpu, width)[: above - len(block)]
         # the charts of cards side by side stand side by side
         block += [[] for _ in range(above - len(block))]
         return [*block, *self._charts(gpu, width, arranged.chart), *([] for _ in range(arranged.between))]

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from ztop_client.columns.column import ProcessTable, Rates, process_table
+from ztop_client.columns.column import OnDemand, ProcessTable, Rates, process_table
 from ztop_client.columns.gpus import OF_ANOTHER_NAMESPACE
 from ztop_protocol.frame import Cell, Frame, Key, Row
 from ztop_protocol.on_gpus import on_gpus
-from ztop_protocol.rates import RATES, START_RESOLUTION_NS, RateRow, RateTable
+from ztop_protocol.rates import START_RESOLUTION_NS, RateRow, RateTable
 from ztop_protocol.schema import GPU_PROCESSES, PROCESSES, SECTIONS
 
 _START = GPU_PROCESSES.position["start_boottime_ns"]
@@ -52,17 +53,21 @@ def gpu_table(previous: Frame | None, current: Frame, with_threads: bool = False
         there[key], process_of[key] = row, (pid, start)
         known = processes.get((pid, start))
         listed[key] = _stranger(pid, start, row[_FOREIGN], scanned_ns) if known is None else known
-    rows: dict[str, Mapping[Key, Row]] = {name: current.rows(name) for name in SECTIONS}
-    for name in _OF_A_PROCESS:
-        of_processes = rows[name]
-        rows[name] = {key: of_processes[process] for key, process in process_of.items() if process in of_processes}
+
+    def rows_of(section: str) -> Mapping[Key, Row]:
+        rows = current.rows(section)
+        if section not in _OF_A_PROCESS:
+            return rows
+        return {key: rows[process] for key, process in process_of.items() if process in rows}
+
+    def rates_of(section: str) -> Rates:
+        rates = RateTable(previous, current, section)
+        return _OfTheirProcesses(rates, process_of) if section in _OF_A_PROCESS else rates
+
+    rows = OnDemand(rows_of)
     rows["processes"], rows["gpu_processes"] = listed, there
-    rates: dict[str, Rates] = {}
-    for name in RATES:
-        table = RateTable(previous, current, name)
-        rates[name] = _OfTheirProcesses(table, process_of) if name in _OF_A_PROCESS else table
-    own = on_gpus(current, _key)
-    return ProcessTable(current, rows, rates, process_of, own, of_processes=process_table(previous, current))
+    of_processes = partial(process_table, previous, current)
+    return ProcessTable(current, rows, OnDemand(rates_of), process_of, on_gpus(current, _key), of_processes)
 
 
 def _key(row: Row) -> Key:
