@@ -85,14 +85,15 @@ def _checked(path: str) -> Iterator[str]:
     """Another path of the socket, which nobody can put another one behind. Raises :exc:`OSError` and DaemonRefused."""
     folder = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        status = os.fstat(folder)
-        _check_owner(path, "its directory", status.st_uid)
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX:
-            raise DaemonRefused(f"{path}: others may write to its directory, and could put another daemon there")
+        # first of all: where there is none, nothing is to be refused
         found = os.open(os.path.basename(path), os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        status = os.fstat(folder)
     finally:
         os.close(folder)
     try:
+        _check_owner(path, "its directory", status.st_uid)
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX:
+            raise DaemonRefused(f"{path}: others may write to its directory, and could put another daemon there")
         status = os.fstat(found)
         if stat.S_ISLNK(status.st_mode):
             raise DaemonRefused(f"{path} is a link: name the socket itself")

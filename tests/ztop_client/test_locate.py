@@ -65,6 +65,8 @@ def test_the_usual_places(daemon: FakeDaemon, tmp_path: Path) -> None:
     assert found.refused is not None
     assert found.refused.startswith(f"{folder}/ztopd.sock: others may write to its directory")
     found.daemon.close()
+    (folder / "ztopd.sock").unlink()
+    assert locate(None, 1.0).refused is None
 
 
 def test_a_private_one_where_there_is_none(tmp_path: Path) -> None:
