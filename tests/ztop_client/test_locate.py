@@ -65,8 +65,11 @@ def test_the_usual_places(daemon: FakeDaemon, tmp_path: Path) -> None:
     assert found.refused is not None
     assert found.refused.startswith(f"{folder}/ztopd.sock: others may write to its directory")
     found.daemon.close()
+    # where there is none, nothing is to be said
     (folder / "ztopd.sock").unlink()
-    assert locate(None, 1.0).refused is None
+    found = locate(None, 1.0)
+    assert found.refused is None
+    found.daemon.close()
 
 
 def test_a_private_one_where_there_is_none(tmp_path: Path) -> None:
