@@ -48,6 +48,8 @@ class Channel:
         self._answers: dict[int, Response] = {}
         self._callbacks: dict[int, Callable[[Response], None]] = {}
         self._wanted: tuple[int, Sequence[str] | None, bool] | None = None
+        self._known: frozenset[str] | None = None
+        """The sections that the daemon has, where it had to be asked: it is older than we are."""
         self._subscribing: int | None = None
         self._given_up: set[int] = set()
         """Requests to subscribe that are not answered yet, and whose frames nobody wants any more."""
@@ -117,7 +119,7 @@ class Channel:
         self._wanted = (interval_ticks, sections, between)
         arguments: dict[str, Wire] = {"interval": interval_ticks}
         if sections is not None:
-            arguments["sections"] = list(sections)
+            arguments["sections"] = [name for name in sections if self._known is None or name in self._known]
         if between:
             arguments["between"] = True
         self._subscribing = self._request("subscribe", arguments)
@@ -177,7 +179,10 @@ class Channel:
                 self._answers[id] = message
             case Response(id=id) if id == self._subscribing:
                 self._subscribing = None
-                self._subscription = _subscription_in(message)
+                if message.error is not None and self._names_sections() and self._known is None:
+                    self.ask("hello", None, self._learn_sections)
+                else:
+                    self._subscription = _subscription_in(message)
             case Response(id=id, error=None) if id in self._given_up:
                 self._given_up.remove(id)
                 self._request("unsubscribe", {"subscription": _subscription_in(message)})
@@ -189,6 +194,16 @@ class Channel:
                     self._take_between(arguments)
                 else:
                     self._take_frame(kind, arguments)
+
+    def _names_sections(self) -> bool:
+        return self._wanted is not None and self._wanted[1] is not None
+
+    def _learn_sections(self, hello: Response) -> None:
+        """An older daemon refuses to send a section that it does not know: it is asked for those that it does."""
+        known = hello.result.get("sections") if hello.error is None and isinstance(hello.result, dict) else None
+        self._known = frozenset(known) if isinstance(known, dict) else frozenset()
+        if self._wanted is not None:
+            self.subscribe(*self._wanted)
 
     def _take_between(self, arguments: Arguments) -> None:
         between = self._between_decoder.frame(arguments)
