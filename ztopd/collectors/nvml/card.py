@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from ztopd.collectors.nvml.approach import Approach
 from ztopd.collectors.nvml.device import Device
 from ztopd.collectors.nvml.reading import Identity, Reading, Users
-from ztopd.collectors.nvml.readings import Activity, Errors, Facts, Gauges, Memory, Throughput, Xid
+from ztopd.collectors.nvml.readings import Activity, Facts, Gauges, Memory, Slow, Throughput, Xid
 from ztopd.collectors.nvml.velocity import GAP_NS, Eta, Polls, Series, Velocity
 
 FACTS_NS = 30_000_000_000
-ERRORS_NS = 10_000_000_000
-INSTANCES_NS = 1_000_000_000
+SLOW_NS = 5_000_000_000
+THROUGHPUT_NS = 2_000_000_000
+INSTANCES_NS = 2_000_000_000
 PROCESSES_NS = 1_000_000_000
 """The lists of processes where the memory in use is what it was: nobody took any."""
 GAUGES_NS = 1_000_000_000
@@ -65,8 +66,9 @@ class Card:
         self.identity = identity
         self.divided: bool | None = None
         self._facts, self._facts_turn = Facts(), Turn(FACTS_NS)
-        self._errors, self._errors_turn = Errors(), Turn(ERRORS_NS)
-        self._gauges, self._throughput, self._gauges_turn = Gauges(), Throughput(), Turn(GAUGES_NS)
+        self._slow, self._slow_turn = Slow(), Turn(SLOW_NS)
+        self._throughput, self._throughput_turn = Throughput(), Turn(THROUGHPUT_NS)
+        self._gauges, self._gauges_turn = Gauges(), Turn(GAUGES_NS)
         self._activity, self._activity_turn = Activity(), Turn(ACTIVITY_NS)
         self._memory = Memory()
         self._xid: Xid | None = None
@@ -92,8 +94,9 @@ class Card:
             self._of_process.clear()
         self._series.add(used)
         self._velocity, self._eta = self._series.velocity(), None
-        if not self.divided and (self._processes_turn.comes(now_ns) or used is None or used != before):
-            self._poll_processes(now_ns)
+        is_turn = not self.divided and self._processes_turn.comes(now_ns)
+        if is_turn or (not self.divided and (used is None or used != before)):
+            self._poll_processes(now_ns, is_turn)
         if used is not None and free is not None and not self.divided:
             self._eta, begins = self._approach.add(now_ns, used, free, self._velocity)
             if begins and self._eta is not None and self._velocity is not None:
@@ -104,8 +107,8 @@ class Card:
                 )
         self._weigh()
 
-    def _poll_processes(self, now_ns: int) -> None:
-        uses, known = self.device.read_processes(), self._users
+    def _poll_processes(self, now_ns: int, whole: bool) -> None:
+        uses, known = self.device.read_processes(whole), self._users
         if uses is None:
             return
         if now_ns - known.sampled_boottime_ns > GAP_NS:
@@ -145,18 +148,23 @@ class Card:
         if self._activity_turn.comes(now_ns):
             self._estimate()
             self._weigh()
-            self._activity = device.read_activity()
-            if not is_instance and not self.divided:
+            if not is_instance:
+                self._activity = device.read_activity()
+        is_turn = self._gauges_turn.comes(now_ns)
+        if is_turn:
+            self._gauges = device.read_gauges()
+        if is_instance:
+            return
+        if is_turn:
+            self._xid = device.read_xid() or self._xid
+            if not self.divided:
                 utilizations = device.read_utilizations(now_ns)
                 if utilizations != self._users.utilizations:
                     self._users = self._users._replace(utilizations=utilizations)
-        if is_instance:
-            return
-        if self._gauges_turn.comes(now_ns):
-            self._gauges, self._throughput = device.read_gauges(), device.read_throughput()
-            self._xid = device.read_xid() or self._xid
-        if self._errors_turn.comes(now_ns):
-            self._errors = device.read_errors()
+        if self._slow_turn.comes(now_ns):
+            self._slow = device.read_slow()
+        if self._throughput_turn.comes(now_ns):
+            self._throughput = device.read_throughput()
 
     def reading(self) -> Reading:
         """What is known now."""
@@ -169,7 +177,7 @@ class Card:
             self._activity,
             self._gauges,
             self._throughput,
-            self._errors,
+            self._slow,
             self._memory,
             self._xid,
             self._velocity,

@@ -15,12 +15,12 @@ from ztopd.collectors.nvml.library import SUCCESS, TIMEOUT, Call, Nvml, Refused
 from ztopd.collectors.nvml.listing import NO_BYTES, PROCESS_INFO, UTILIZATION_SAMPLE, Listing
 from ztopd.collectors.nvml.readings import (
     Activity,
-    Errors,
     Facts,
     Gauges,
     Memory,
     ProcessType,
     ProcessUse,
+    Slow,
     Throughput,
     Utilization,
     Xid,
@@ -87,7 +87,7 @@ class Device:
         self._events: Any = None
         self._event: Any = None
         self._lists = Listing(PROCESS_INFO)
-        self._listed: tuple[bytes | None, ...] = ()
+        self._listed: tuple[bytes | None, ...] = (None,) * len(_LISTS)
         self._uses: dict[int, ProcessUse] | None = None
         self._samples = Listing(UTILIZATION_SAMPLE)
         self._seen_us = 0
@@ -136,10 +136,15 @@ class Device:
         megahertz = [self._asks.number(name, function, number) for number, name in enumerate(columns)]
         return tuple([None if value is None else value * 1_000_000 for value in megahertz])
 
-    def read_errors(self) -> Errors:
-        """What is counted of memory that fails."""
-        function = "nvmlDeviceGetTotalEccErrors"
-        return Errors(tuple(self._asks.long(name, function, *which) for name, which in _ECC))
+    def read_slow(self) -> Slow:
+        """What changes seldom."""
+        asks, errors = self._asks, "nvmlDeviceGetTotalEccErrors"
+        return Slow(
+            _float(asks.number("fan_percent", "nvmlDeviceGetFanSpeed")),
+            asks.number("pcie_generation", "nvmlDeviceGetCurrPcieLinkGeneration"),
+            asks.number("pcie_width", "nvmlDeviceGetCurrPcieLinkWidth"),
+            tuple([asks.long(name, errors, *which) for name, which in _ECC]),
+        )
 
     def read_throughput(self) -> Throughput:
         """What takes long: the driver measures PCIe for 20 ms a direction."""
@@ -149,11 +154,14 @@ class Device:
         return Throughput(None if receive is None else receive * 1000, None if transmit is None else transmit * 1000)
 
     def read_gauges(self) -> Gauges:
-        """What moves slowly, or is looked at seldom."""
-        asks = self._asks
+        """What is shown to move. Of a MIG instance, what is its own."""
+        asks, sm_and_tensor = self._asks, self._gpm_activity()
+        if self._parent is not None:
+            return Gauges(*sm_and_tensor)
         memory_temperature, received, transmitted = self._field_values()
         state = asks.number("performance_state", "nvmlDeviceGetPerformanceState")
         return Gauges(
+            *sm_and_tensor,
             asks.percent(_ENCODER, asks.first(_ENCODER, "nvmlDeviceGetEncoderUtilization")),
             asks.percent(_DECODER, asks.first(_DECODER, "nvmlDeviceGetDecoderUtilization")),
             _float(asks.number("temperature_celsius", "nvmlDeviceGetTemperature", 0)),
@@ -162,9 +170,6 @@ class Device:
             self._clocks("nvmlDeviceGetClockInfo", _CLOCKS),
             None if state == _UNKNOWN_PERFORMANCE_STATE else state,
             self._throttle_reasons(),
-            _float(asks.number("fan_percent", "nvmlDeviceGetFanSpeed")),
-            asks.number("pcie_generation", "nvmlDeviceGetCurrPcieLinkGeneration"),
-            asks.number("pcie_width", "nvmlDeviceGetCurrPcieLinkWidth"),
             None if received is None else received * 1024,
             None if transmitted is None else transmitted * 1024,
         )
@@ -188,15 +193,13 @@ class Device:
         ]
 
     def read_activity(self) -> Activity:
-        """What is looked at to see whether it works. Of a MIG instance, what is its own."""
-        asks, sm_and_tensor = self._asks, self._gpm_activity()
-        if self._parent is not None:
-            return Activity(None, None, *sm_and_tensor)
+        """What is looked at to see whether it works."""
+        asks = self._asks
         gpu, memory = None, None
         if asks.fills(_GPU, "nvmlDeviceGetUtilizationRates", self._rates):
             gpu, memory = self._rates
         power = asks.number("power_milliwatts", "nvmlDeviceGetPowerUsage")
-        return Activity(asks.percent(_GPU, gpu), asks.percent(_MEMORY, memory), *sm_and_tensor, power)
+        return Activity(asks.percent(_GPU, gpu), asks.percent(_MEMORY, memory), power)
 
     def _gpm_activity(self) -> tuple[float | None, float | None]:
         """Of SMs and of tensor cores, between the last two calls. GPM, Hopper and later."""
@@ -283,12 +286,19 @@ class Device:
             self._memory = Memory() if old is None else Memory(old.total, old.used, old.free)
         return self._memory
 
-    def read_processes(self) -> dict[int, ProcessUse] | None:
+    def read_processes(self, whole: bool) -> dict[int, ProcessUse] | None:
         """Who uses it, by pid; None where NVML tells nothing. The same object as long as nothing of it changes.
 
-        A process may be in several lists: it holds what it holds once.
+        Lists in which nobody was are read again only for the ``whole``. A process may be in several of them: it holds
+        what it holds once.
         """
-        listed = tuple([self._list(column, function) for column, function, _ in _LISTS])
+        before = (None,) * len(_LISTS) if whole else self._listed
+        listed = tuple(
+            [
+                known if known == b"" else self._list(column, function)
+                for known, (column, function, _) in zip(before, _LISTS, strict=True)
+            ]
+        )
         if listed != self._listed:
             self._listed, self._uses = listed, self._united(listed)
         return self._uses

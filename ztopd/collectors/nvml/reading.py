@@ -9,11 +9,11 @@ from ztop_protocol.frame import Row
 from ztopd.collectors.nvml.owners import Owner
 from ztopd.collectors.nvml.readings import (
     Activity,
-    Errors,
     Facts,
     Gauges,
     Memory,
     ProcessUse,
+    Slow,
     Throughput,
     Utilization,
     Xid,
@@ -84,7 +84,7 @@ class Reading(NamedTuple):
     activity: Activity
     gauges: Gauges
     throughput: Throughput
-    errors: Errors
+    slow: Slow
     memory: Memory
     xid: Xid | None
     velocity: Velocity | None
@@ -94,26 +94,28 @@ class Reading(NamedTuple):
 
     def row(self) -> Row:
         """The row of ``gpus``."""
-        names, facts, gauges, memory = self.identity, self.facts, self.gauges, self.memory
-        *busy, power_milliwatts = self.activity
+        names, facts, gauges, slow, memory = self.identity, self.facts, self.gauges, self.slow, self.memory
+        activity = self.activity
         velocity, found, xid = self.velocity, self.eta, self.xid
         return (
             *(names.uuid, names.parent_uuid, names.index, GpuState.OK.value, None, self.withheld),
             *(self.sampled_boottime_ns, facts.name, facts.bus_id, facts.driver_version, self.divided),
-            *(*busy[:2], gauges.encoder_utilization_percent, gauges.decoder_utilization_percent, *busy[2:]),
+            *(activity.gpu_utilization_percent, activity.memory_utilization_percent),
+            *(gauges.encoder_utilization_percent, gauges.decoder_utilization_percent),
+            *(gauges.sm_activity_percent, gauges.tensor_activity_percent),
             *(memory.total, memory.used, memory.free, memory.reserved),
             *(gauges.temperature_celsius, gauges.memory_temperature_celsius),
             *(facts.temperature_slowdown_celsius, facts.temperature_shutdown_celsius),
             facts.temperature_maximum_celsius,
-            *(power_milliwatts, facts.power_limit_milliwatts, gauges.energy_millijoules),
+            *(activity.power_milliwatts, facts.power_limit_milliwatts, gauges.energy_millijoules),
             *(*gauges.clocks_hertz, *facts.maximum_clocks_hertz),
-            *(gauges.performance_state, gauges.throttle_reasons, gauges.fan_percent),
-            *(gauges.pcie_generation, gauges.pcie_width),
+            *(gauges.performance_state, gauges.throttle_reasons, slow.fan_percent),
+            *(slow.pcie_generation, slow.pcie_width),
             *(facts.pcie_generation_maximum, facts.pcie_width_maximum),
             self.throughput.pcie_receive_bytes_per_second,
             self.throughput.pcie_transmit_bytes_per_second,
             *(gauges.nvlink_receive_bytes, gauges.nvlink_transmit_bytes),
-            *(*self.errors.ecc_errors, *facts.remapped_rows),
+            *(*slow.ecc_errors, *facts.remapped_rows),
             *((None, None) if xid is None else (xid.number, xid.boottime_ns)),
             None if velocity is None else round(velocity.value),
             *((None, None, None) if found is None else (found.seconds, found.low, found.high)),

@@ -34,16 +34,19 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Errors:
-    """What is counted of memory that fails: every 10 s."""
+class Slow:
+    """What changes seldom: every 5 s."""
 
+    fan_percent: float | None = None
+    pcie_generation: int | None = None
+    pcie_width: int | None = None
     ecc_errors: tuple[int | None, ...] = (None,) * 4
     """Volatile corrected and uncorrected, aggregate corrected and uncorrected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """What takes long to read: every second."""
+    """What takes long to read: every 2 s."""
 
     pcie_receive_bytes_per_second: int | None = None
     pcie_transmit_bytes_per_second: int | None = None
@@ -51,8 +54,10 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """What moves slowly, or is looked at seldom: every second."""
+    """What is shown to move: every second."""
 
+    sm_activity_percent: float | None = None
+    tensor_activity_percent: float | None = None
     encoder_utilization_percent: float | None = None
     decoder_utilization_percent: float | None = None
     temperature_celsius: float | None = None
@@ -62,20 +67,15 @@ class Gauges:
     """Graphics, SM, memory, video."""
     performance_state: int | None = None
     throttle_reasons: str | None = None
-    fan_percent: float | None = None
-    pcie_generation: int | None = None
-    pcie_width: int | None = None
     nvlink_receive_bytes: int | None = None
     nvlink_transmit_bytes: int | None = None
 
 
 class Activity(NamedTuple):
-    """What is shown to move: twice a second."""
+    """What is looked at first: twice a second."""
 
     gpu_utilization_percent: float | None = None
     memory_utilization_percent: float | None = None
-    sm_activity_percent: float | None = None
-    tensor_activity_percent: float | None = None
     power_milliwatts: int | None = None
 
 

@@ -28,7 +28,7 @@ def card_of(used: list[int | None]) -> tuple[Card, list[int]]:
 
     uses: dict[int, ProcessUse] = {}
 
-    def read_processes() -> dict[int, ProcessUse]:
+    def read_processes(whole: bool) -> dict[int, ProcessUse]:
         nonlocal uses
         read.append(now.poll)
         found = {7: ProcessUse(ProcessType.COMPUTE, used[now.poll])}
