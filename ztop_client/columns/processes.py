@@ -102,9 +102,11 @@ def _priority_text(value: Cell) -> str:
 def _column(
     name: str, title: str, width: int, value: Value, form: Callable[[Cell], str], attribute: Attribute, text: str,
     *, align: Align = Align.RIGHT, descending: bool = True, sections: frozenset[str] = _PROCESSES,
-    mark: Mark | None = None,
+    mark: Mark | None = None, is_spare: bool = False,
 ) -> Column:  # fmt: skip
-    return Column(name, title, width, align, value, form, attribute, descending, sections, text, mark)
+    return Column(
+        name, title, width, align, value, form, attribute, descending, sections, text, mark, is_spare=is_spare
+    )
 
 
 def _of(name: str) -> Value:
@@ -145,9 +147,11 @@ def main_columns(own_user: str = "") -> tuple[Column, ...]:
         _column("priority", "PRI", 3, _of("priority"), _priority_text, _always("dim"), "kernel priority",
                 descending=False),
         _column("nice", "NI", 3, _of("nice"), label_text, _nice, "nice value", descending=False),
-        _column("virtual_bytes", "VIRT", 5, _of("virtual_bytes"), bytes_text, _always("dim"), "virtual memory"),
+        _column("virtual_bytes", "VIRT", 5, _of("virtual_bytes"), bytes_text, _always("dim"), "virtual memory",
+                is_spare=True),
         _column("rss_bytes", "RES", 5, _of("rss_bytes"), bytes_text, _size, "resident memory"),
-        _column("shared_bytes", "SHR", 5, _of("shared_bytes"), bytes_text, _always("dim"), "shared resident memory"),
+        _column("shared_bytes", "SHR", 5, _of("shared_bytes"), bytes_text, _always("dim"),
+                "shared resident memory", is_spare=True),
         _column("state", "S", 1, _of("state"), label_text, _state, "state: the kernel's letter",
                 align=Align.LEFT, descending=False),
         _cpu(),

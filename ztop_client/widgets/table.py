@@ -181,10 +181,14 @@ def _fixed_width(columns: Sequence[Column]) -> int:
 
 
 def fitting(columns: tuple[Column, ...], width: int) -> tuple[Column, ...]:
-    """The columns that leave room for the last one, the command line: never fewer than the first six of them."""
+    """The columns that leave room for the last one, the command line: never fewer than six of them.
+
+    The last one that is spare goes first, then the last one.
+    """
     *shown, last = columns
     while len(shown) > 6 and _fixed_width(shown) + _LEAST_COMMAND > width:
-        shown.pop()
+        spare = (place for place, column in reversed(list(enumerate(shown))) if column.is_spare)
+        del shown[next(spare, -1)]
     return (*shown, last)
 
 

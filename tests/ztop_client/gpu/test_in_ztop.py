@@ -11,6 +11,7 @@ from ztop_client.machine import machine as machine_of
 from ztop_client.rewind.overview import PINNED_KINDS
 from ztop_client.view import View
 from ztop_client.widgets.gauges import gauges
+from ztop_client.widgets.table import Table
 from ztop_protocol.event_kinds import EventKind
 from ztop_protocol.frame import Cell, Frame
 
@@ -66,6 +67,46 @@ def test_a_process_has_what_it_holds_on_all_gpus(view: View, second: Cell, expec
     assert view.table is not None
     assert column.value(view.table, (50, SECOND)) == expected
     assert column.value(view.table, (51, SECOND)) is None
+
+
+def headings(view: View, width: int) -> list[str]:
+    first = Table(ASCII).lines(view, width, 5)[0]
+    return b"".join(text for _, _, text in first).decode().split()
+
+
+def test_eighty_columns_have_room_for_them(view: View) -> None:
+    view.show(process_table(None, machine("none", 2)))
+    assert headings(view, 80) == [
+        "PID",
+        "USER",
+        "PRI",
+        "NI",
+        "VIRT",
+        "RES",
+        "SHR",
+        "S",
+        "CPU%v",
+        "MEM%",
+        "TIME+",
+        "Command",
+    ]
+    view.show(process_table(None, machine("2", 2)))
+    assert headings(view, 80) == [
+        "PID",
+        "USER",
+        "PRI",
+        "NI",
+        "RES",
+        "S",
+        "CPU%v",
+        "MEM%",
+        "VRAM",
+        "GPU%",
+        "TIME+",
+        "Command",
+    ]
+    assert {"VIRT", "SHR"} <= set(headings(view, 100))
+    assert headings(view, 50)[:6] == ["PID", "USER", "PRI", "NI", "RES", "S"], "six at the least"
 
 
 def test_the_meter() -> None:
