@@ -18,6 +18,7 @@ from ztop_protocol.connection import (
     pack_request,
 )
 from ztop_protocol.frame import BaseMismatch, Frame, apply
+from ztop_protocol.segment import is_interval
 
 ANSWER_SECONDS = 2.0
 _READ_BYTES = 1 << 18
@@ -57,6 +58,8 @@ class Channel:
         self._decoder = FrameDecoder()
         self._frame: Frame | None = None
         self._arrived: deque[Frame] = deque(maxlen=_MOST_KEPT_FRAMES)
+        self.tick_ns: int | None = None
+        """The daemon's time between two frames, as the newest one says it."""
         self._between: Frame | None = None
         self._between_decoder = FrameDecoder()
         """Apart: deltas of frames go by the columns of frames."""
@@ -212,6 +215,8 @@ class Channel:
 
     def _take_frame(self, kind: str, arguments: Arguments) -> None:
         self._between = None
+        interval_ns = arguments.get("interval_ns")
+        self.tick_ns = interval_ns if is_interval(interval_ns) else None
         if kind == "frame":
             self._frame = self._decoder.frame(arguments)
         else:

@@ -1,6 +1,6 @@
 """What the keys do: from an action of the table of keys to the view, a dialog, or an act on a process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -8,6 +8,7 @@ from ztop_client.acting import Acting
 from ztop_client.actions import Refused, Target
 from ztop_client.actions import target as target_of
 from ztop_client.columns.column import Column
+from ztop_client.costs import OwnCost, Source, sources
 from ztop_client.glyphs import Glyphs
 from ztop_client.inspection import Part
 from ztop_client.inspector import Done
@@ -15,12 +16,14 @@ from ztop_client.keys import ACTS_ON_PROCESSES, Action, action_of
 from ztop_client.process_page import ThreadReader
 from ztop_client.rewind.acts import RewindActs
 from ztop_client.rewind.control import Rewinding
+from ztop_client.sources.source import Pair
 from ztop_client.view import View
 from ztop_client.widgets.dialogs import Choice, Menu
 from ztop_client.widgets.footer import Prompt
 from ztop_client.widgets.help import help_page, help_rows
 from ztop_client.widgets.process_page import Chapter, ProcessPage
 from ztop_client.widgets.screen import Screen
+from ztop_client.widgets.sources_page import SourcesPage
 from ztop_protocol.frame import Key
 from ztop_protocol.query import QueryError
 
@@ -48,6 +51,7 @@ class Controller:
         read_threads: ThreadReader,
         ask_what_lacks: Callable[[Callable[[str | None], None]], None],
         ask: Callable[[Target, Part, Done], None],
+        shown: Callable[[], Pair | None],
         pause: Callable[[bool], None],
         change_interval: Callable[[int], str],
         rewinding: Rewinding,
@@ -62,9 +66,11 @@ class Controller:
         self._ask_what_lacks = ask_what_lacks
         self._recall = rewind_acts.recall_ipc
         self._ask = ask
+        self._shown = shown
         self._pause = pause
         self._change_interval = change_interval
         self._rewinding = rewinding
+        self._own_cost = OwnCost()
         self._search = ""
         self._acting = Acting(view, screen)
         self._acts: dict[Action, Callable[[], None]] = {
@@ -102,6 +108,7 @@ class Controller:
             Action.PROCESS: lambda: self._open_page(Chapter.OVERVIEW),
             Action.FILES: lambda: self._open_page(Chapter.FILES),
             Action.ENVIRONMENT: lambda: self._open_page(Chapter.ENVIRONMENT),
+            Action.SOURCES: self._open_sources,
             Action.CANCEL: self._cancel,
             Action.REDRAW: redraw,
             Action.REWIND: self._rewind,
@@ -264,10 +271,23 @@ class Controller:
 
     def _open_help(self) -> None:
         program = self._view.program
-        page = help_page(self._glyphs, program=program)
+        page = help_page(self._glyphs, program=program, leads_on={Action.SOURCES: self._open_sources})
         self._screen.open(page)
         if program.has_meters:
             self._ask_what_lacks(lambda note: page.turn(help_rows(self._glyphs, note)))
+
+    def _open_sources(self) -> None:
+        def found() -> Sequence[Source]:
+            pair = self._shown()
+            return [] if pair is None else sources(pair.previous, pair.current)
+
+        self._view.sources_open = True
+        self._refresh(False)
+        self._screen.open(SourcesPage(found, self._view.program.name, self._sources_closed, self._own_cost))
+
+    def _sources_closed(self) -> None:
+        self._view.sources_open = False
+        self._refresh(False)
 
     def _act_on_page(self, action: Action, key: Key) -> None:
         if self._rewinding.is_active and self._rewinding.act(action):

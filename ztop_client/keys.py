@@ -53,6 +53,7 @@ class Action(StrEnum):
     AFFINITY = "affinity"
     PROCESS = "process"
     ENVIRONMENT = "environment"
+    SOURCES = "sources"
     FILES = "files"
     CANCEL = "cancel"
     REDRAW = "redraw"
@@ -143,6 +144,7 @@ BINDINGS: tuple[Binding, ...] = (
     Binding(("a",), Action.AFFINITY, Group.ACT, "choose the CPUs that it may run on"),
     Binding(("f9", "k"), Action.SIGNAL, Group.ACT, "send a signal to the tagged, or to the selected", "Kill"),
     Binding(("r",), Action.REWIND, Group.SHOW, "rewind: the screen as it was; see In rewind", "Rewind"),
+    Binding(("s",), Action.SOURCES, Group.SHOW, "what ztop itself costs, what is missing and why"),
     Binding(("esc",), Action.CANCEL, Group.SHOW, "leave a dialog, clear the filter"),
     Binding(("ctrl l",), Action.REDRAW, Group.SHOW, "draw the whole screen again"),
     Binding(("f10", "q"), Action.QUIT, Group.SHOW, "quit", "Quit"),

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +151,7 @@ class Monitor:
             read_threads=self._read_threads,
             ask_what_lacks=self._what_lacks,
             ask=self._ask,
+            shown=lambda: self._shown,
             pause=self._source.set_paused,
             change_interval=self._change_interval,
             rewinding=self._rewinding,
@@ -307,12 +309,12 @@ class Monitor:
             if descriptor is not None:
                 self._loop.event_loop.watch_file(descriptor, self._readable)
             self._watched = descriptor
-        lost, past = self._lost(), self._past()
+        lost, past, slowed = self._lost(), self._past(), self._slowed()
         self._screen.timeline = self._rewinding.timeline if self._rewinding.is_active else None
-        title = self._screen.title
-        recording = self._recording()
-        if (title.source, title.lost, title.past, title.recording) != (self._source.title, lost, past, recording):
-            self._screen.title = Title(self._source.title, lost, title.marks, past, recording, title.program)
+        before, source = self._screen.title, self._source.title
+        title = replace(before, source=source, lost=lost, past=past, recording=self._recording(), slowed=slowed)
+        if title != before:
+            self._screen.title = title
             self._screen.changed()
         if self._alarm is not None:
             self._loop.remove_alarm(self._alarm)
@@ -342,6 +344,15 @@ class Monitor:
             f"REWOUND {span_text(ago_ns)}{waiting}" if recorded is None else f"recorded -{span_text(ago_ns)}{waiting}"
         )
 
+    def _tick_now(self) -> float:
+        """The daemon's time between two frames; it may have become longer than it was set."""
+        return self._source.status().tick_seconds or self._tick_seconds
+
+    def _slowed(self) -> str | None:
+        """For the title: that it has."""
+        now = self._tick_now()
+        return f"SLOWED to {now:g} s" if now > 1.5 * self._tick_seconds and self._past() is None else None
+
     def _recording(self) -> str | None:
         """For the title; what is new about it is said."""
         if self._recorder is None:
@@ -368,7 +379,7 @@ class Monitor:
 
     def _patience(self) -> float:
         """Seconds without a frame before they are missed."""
-        return _LATE_FRAMES * self._ticks * self._tick_seconds + _PATIENCE_SECONDS
+        return _LATE_FRAMES * self._ticks * self._tick_now() + _PATIENCE_SECONDS
 
     def _change_interval(self, change: int) -> str:
         if self._source.status().past is not None:
@@ -381,7 +392,8 @@ class Monitor:
             self._view.interval_seconds = ticks * self._tick_seconds
             self._late_after = time.monotonic() + self._patience()
             self._follow_source()
-        return f"Refreshed every {ticks * self._tick_seconds:g} s."
+        slowed = " ztopd samples less often than it was set: s says why." if self._slowed() else ""
+        return f"Refreshed every {ticks * self._tick_now():g} s.{slowed}"
 
 
 def _quit() -> None:

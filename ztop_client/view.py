@@ -52,6 +52,8 @@ class View:
     paused: bool = False
     page_open: bool = False
     """The page of a process is open."""
+    sources_open: bool = False
+    """The page of what the monitor costs is open."""
     interval_seconds: float | None = None
     """What the person chose with + and -."""
     folded: set[Key] = field(default_factory=set)
@@ -100,6 +102,8 @@ class View:
     def sections(self) -> frozenset[str]:
         """The sections of a frame that the screen is drawn from."""
         needed = self.program.header_sections.union({"processes"}, *(column.sections for column in self.tab.columns))
+        if self.sources_open:
+            needed |= {"sources"}
         if self.page_open:
             needed |= PAGE_SECTIONS
         if self.filter_text:

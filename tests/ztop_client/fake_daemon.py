@@ -151,10 +151,13 @@ class Peer:
         """Sends it as a delta where there was a frame before."""
         if self.subscription is None:
             return
+        head = {"subscription": self.subscription}
+        if self.daemon.current_tick_ns is not None:
+            head["interval_ns"] = self.daemon.current_tick_ns
         if self._last is None:
-            self.notify("frame", packed_frame(frame, subscription=self.subscription))
+            self.notify("frame", packed_frame(frame, **head))
         else:
-            self.notify("delta", packed_delta(diff(self._last, frame), subscription=self.subscription))
+            self.notify("delta", packed_delta(diff(self._last, frame), **head))
         self._last = frame
 
     def notify(self, method: str, body: bytes) -> None:
@@ -207,6 +210,8 @@ class FakeDaemon:
     def __init__(self, frames: Sequence[Frame] = (), *, path: str | None = None, tick_ns: int = 10**9) -> None:
         self.frames = list(frames)
         self.tick_ns = tick_ns
+        self.current_tick_ns: int | None = None
+        """What its frames say of it."""
         self.peers: list[Peer] = []
         self.connects = 0
         self.words: str | None = None

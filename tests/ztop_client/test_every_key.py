@@ -440,6 +440,18 @@ def _chapter(m: Machine, key: str) -> None:
     m.send("home")
 
 
+@check(Action.SOURCES)
+def _sources(m: Machine, key: str) -> None:
+    for before in ((), ("?",)):
+        for one in (*before, key):
+            m.send(one)
+        m.wait("What the monitor costs")
+        m.wait("ok")
+        m.send("esc")
+        m.gone("What the monitor costs")
+        m.wait(HEADING)
+
+
 @check(Action.REWIND)
 def _rewind(m: Machine, key: str) -> None:
     # the past itself: test_rewind_keys.py

@@ -220,6 +220,12 @@ def test_what_was_is_never_called_live(glyphs: Glyphs) -> None:
     assert "live" in texts([title_line(shown, Title("ztopd"), 80, glyphs)])[0]
 
 
+@pytest.mark.parametrize("width", range(80, 200, 7))
+def test_a_daemon_that_samples_less_often_is_said(width: int) -> None:
+    title = Title("ztopd /run/ztopd/ztopd.sock", slowed="SLOWED to 4 s")
+    assert "SLOWED to 4 s" in texts([title_line(frame(5, []), title, width, UNICODE)])[0]
+
+
 @pytest.mark.parametrize("width", range(70, 200, 7))
 def test_when_the_past_is_stays_longer_than_why_nothing_newer_comes(width: int) -> None:
     shown = frame(5, [])

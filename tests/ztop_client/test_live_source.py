@@ -162,6 +162,16 @@ def test_frames_of_an_earlier_subscription_are_passed_over(source: LiveSource, d
     assert source.receive()
 
 
+def test_it_says_how_often_the_daemon_samples_now(source: LiveSource, daemon: FakeDaemon) -> None:
+    connected(source, daemon)
+    assert source.status().tick_seconds is None
+    for tick_ns, seconds in ((4 * 10**9, 4.0), (10**9, 1.0), (-5, None), (None, None)):
+        daemon.current_tick_ns = tick_ns
+        daemon.publish(machine(source.latest().current.seq + 1))  # type: ignore[union-attr]
+        assert source.receive()
+        assert source.status().tick_seconds == seconds
+
+
 def test_it_connects_again(source: LiveSource, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
     monkeypatch.setattr("ztop_client.sources.live.time.monotonic", lambda: now)

@@ -51,7 +51,8 @@ class LiveSource:
 
     def status(self) -> SourceStatus:
         """Live while there is a connection."""
-        return self._status
+        tick_ns = None if self._channel is None else self._channel.tick_ns
+        return self._status if tick_ns is None else replace(self._status, tick_seconds=tick_ns / 1e9)
 
     def receive(self) -> bool:
         """Takes what has arrived."""

@@ -80,6 +80,8 @@ class SourceStatus:
     since_monotonic: float
     reason: str | None = None
     past: str | None = None
+    tick_seconds: float | None = None
+    """The daemon's time between two frames, as its newest one says it; None where it says nothing of it."""
 
 
 class RequestFailed(Exception):

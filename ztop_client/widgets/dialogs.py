@@ -1,6 +1,6 @@
 """Boxes over the screen: a menu to choose from, a question, a page of text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -168,10 +168,13 @@ class Question:
 
 
 class Page:
-    """A text to read, longer than the screen if need be."""
+    """A text to read, longer than the screen if need be. ``leads_on``: what a key opens in its place."""
 
-    def __init__(self, title: str, rows: Sequence[Sequence[Piece]]) -> None:
+    def __init__(
+        self, title: str, rows: Sequence[Sequence[Piece]], leads_on: Mapping[str, Callable[[], None]] | None = None
+    ) -> None:
         self._title = title
+        self._leads_on = leads_on or {}
         self._rows = rows
         self._top = 0
         self._page = 1
@@ -193,6 +196,8 @@ class Page:
         last = len(self._rows)
         moves = {"up": -1, "down": 1, "page up": -self._page, "page down": self._page, "home": -last, "end": last}
         if key not in moves:
+            if key in self._leads_on:
+                self._leads_on[key]()
             return False
         self._move(moves[key])
         return True

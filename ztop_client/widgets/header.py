@@ -36,6 +36,8 @@ class Title:
     marks: tuple[str, ...] = ()
     """Short words for what is switched on: PAUSED, FOLLOW."""
     past: str | None = None
+    slowed: str | None = None
+    """That the daemon samples less often than it was set."""
     recording: str | None = None
     """That what comes is recorded."""
     program: str = "ztop"
@@ -58,6 +60,8 @@ def title_line(frame: Frame | None, title: Title, width: int, glyphs: Glyphs, ta
     """
     left: list[Piece] = [("title_name", title.name), *tabs]
     state: list[Piece] = [("title_paused", f" {mark} ") for mark in title.marks]
+    if title.slowed is not None:
+        state.append(("title_lost", f" {title.slowed} "))
     if title.recording is not None:
         state.append(("title_lost", f" {title.recording} "))
     if title.past is not None:

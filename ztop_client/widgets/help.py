@@ -1,10 +1,11 @@
 """The help screen: the table of keys as a page, and what the colours of the meters mean."""
 
+from collections.abc import Callable, Mapping
 from textwrap import wrap
 
 from ztop_client.columns.counters import COMPUTE_BOUND_IPC, MEMORY_BOUND_IPC
 from ztop_client.glyphs import Glyphs
-from ztop_client.keys import REWIND_BINDINGS, Group, key_name
+from ztop_client.keys import REWIND_BINDINGS, Action, Group, key_name
 from ztop_client.program import ZTOP, Program
 from ztop_client.widgets.canvas import Piece
 from ztop_client.widgets.dialogs import Page
@@ -25,9 +26,20 @@ _IPC_LEGEND = (
 _KEYS_WIDTH, _HELP_WIDTH = 13, 54
 
 
-def help_page(glyphs: Glyphs, note: str | None = None, program: Program = ZTOP) -> Page:
-    """The help screen."""
-    return Page(f"{program.name}: keys", help_rows(glyphs, note, program))
+def help_page(
+    glyphs: Glyphs,
+    note: str | None = None,
+    program: Program = ZTOP,
+    leads_on: Mapping[Action, Callable[[], None]] | None = None,
+) -> Page:
+    """The help screen. ``leads_on``: what keys open in its place, by what they ask for elsewhere."""
+    keys = {
+        key: leads_on[binding.action]
+        for binding in program.bindings
+        if leads_on and binding.action in leads_on
+        for key in binding.keys
+    }
+    return Page(f"{program.name}: keys", help_rows(glyphs, note, program), keys)
 
 
 def help_rows(glyphs: Glyphs, note: str | None, program: Program = ZTOP) -> list[list[Piece]]:
