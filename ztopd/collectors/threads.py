@@ -15,6 +15,8 @@ WANTED_NS = 5_000_000_000
 """How long a wish to see the threads of all processes holds; who watches repeats it."""
 MAX_THREADS = 20_000
 """The most of them that one tick reads."""
+COST_SHARE = 20
+"""The period is this many times the CPU time of the last collection: at most 5 % of one CPU."""
 
 
 class NoSuchProcess(LookupError):
@@ -62,13 +64,18 @@ class Threads:
     """The threads of every process that has several, while they are wanted; else there is no such section."""
 
     name = "threads"
-    period_ns = 0
 
     def __init__(self, roots: Roots, several_threads: Callable[[], Iterable[int]]) -> None:
         """``several_threads`` gives the pids of the processes that have more than one thread."""
         self._proc = roots.proc
         self._several_threads = several_threads
         self._wanted_until_ns = 0
+        self._cost_ns = 0
+
+    @property
+    def period_ns(self) -> int:
+        """Every tick, or longer where many threads make a collection dear: anybody may want them."""
+        return COST_SHARE * self._cost_ns
 
     def want(self, interval_ns: int) -> None:
         """Somebody wants to see them: they are read from now on, for a while and a few ticks."""
@@ -77,7 +84,9 @@ class Threads:
     def collect(self) -> Sample:
         """Reads them all, up to a bound. Raises :exc:`Withheld` while nobody wants them."""
         if time.clock_gettime_ns(time.CLOCK_BOOTTIME) >= self._wanted_until_ns:
+            self._cost_ns = 0
             raise Withheld(Problem(SourceState.ABSENT, "read while a client shows threads, and nobody does"))
+        started_ns = time.thread_time_ns()
         rows: dict[Key, Row] = {}
         left_out = 0
         for pid in self._several_threads():
@@ -88,6 +97,7 @@ class Threads:
                 continue
             rows |= found
             left_out += is_cut
+        self._cost_ns = time.thread_time_ns() - started_ns
         problem = None
         if left_out:
             reason = f"the threads of {left_out} processes are not all read: {MAX_THREADS} is the bound"

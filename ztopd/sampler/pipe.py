@@ -10,6 +10,7 @@ from ztop_protocol.codec import MAX_FRAME_BYTES, Unencodable, encode_section, en
 from ztop_protocol.frame import Frame, Section, diff
 from ztop_protocol.segment import EncodedFrame, may_follow, stated_interval_ns
 from ztopd.feed import Between, pack_between, pack_feed
+from ztopd.sampler.fitting import Fitting
 
 _log = logging.getLogger(__name__)
 
@@ -44,11 +45,17 @@ class FeedPipe:
         The largest, where it did not fit into :data:`MAX_FRAME_BYTES`; and what cannot be encoded.
         """
         self._logged: set[str] = set()
+        self._fitting = Fitting()
         self._waiting = memoryview(b"")
         self._base: Frame | None = None
         self._since_keyframe = 0
         self._bytes_since_keyframe = 0
         self._keyframe_bytes = 0
+
+    @property
+    def processes_left_out(self) -> int:
+        """How many processes the last frame had no room for: those that used least CPU time in their lives."""
+        return self._fitting.left_out
 
     @property
     def has_waiting_bytes(self) -> bool:
@@ -63,12 +70,14 @@ class FeedPipe:
             self._base = None
             return
         self.left_out = ()
-        message = self._message_if_fit(frame)
+        fitted = self._fitting.fitted(frame)
+        message = self._message_if_fit(fitted)
         while message is None:
             frame = replace(frame, sections={n: part for n, part in frame.sections.items() if n not in self.left_out})
-            message = self._message_if_fit(frame)
+            fitted = self._fitting.fitted(frame)
+            message = self._message_if_fit(fitted)
         self._waiting = memoryview(pack_feed(message))
-        self._base = frame
+        self._base = fitted
         self.flush()
 
     def offer_between(self, time_ns: int, boottime_ns: int, sections: Mapping[str, Section]) -> None:
@@ -96,7 +105,7 @@ class FeedPipe:
             return None
 
     def _message(self, frame: Frame) -> EncodedFrame | None:
-        """What is sent of the frame; None where it is too large, and ``left_out`` then names more sections."""
+        """What is sent of the frame; None where it is too large, and less of it fits from then on."""
         base = self._base
         is_due = self._since_keyframe >= self._segment_frames() - 1 or self._bytes_since_keyframe >= _SEGMENT_BYTES
         changes: dict[str, bytes] = {}
@@ -108,15 +117,18 @@ class FeedPipe:
         keyframe = None
         if base is None or is_due or not may_follow(base, frame):
             keyframe = {name: encode_section(name, section) for name, section in frame.sections.items()}
-        if too_large := _too_large(changes) or _too_large(keyframe or {}):
-            self.left_out += too_large
-            return None
+        for parts in (changes, keyframe or {}):
+            if too_large := _too_large(parts):
+                if not self._fitting.shrink(frame, _sizes(parts)):
+                    self.left_out += too_large
+                return None
         if keyframe is None:
             self._since_keyframe += 1
             self._bytes_since_keyframe += sum(map(len, changes.values()))
         else:
             self._since_keyframe = self._bytes_since_keyframe = 0
             self._keyframe_bytes = sum(map(len, keyframe.values()))
+            self._fitting.grow(_sizes(keyframe))
         return EncodedFrame(
             *(frame.seq, frame.time_ns, frame.boottime_ns, frame.boot_id),
             *(None if base is None else base.seq, changes, gone, keyframe),
@@ -138,6 +150,10 @@ class FeedPipe:
     def close(self) -> None:
         """Closes the pipe: the server ends with it."""
         os.close(self.descriptor)
+
+
+def _sizes(parts: Mapping[str, bytes]) -> dict[str, int]:
+    return {name: len(part) for name, part in parts.items()}
 
 
 def _too_large(parts: Mapping[str, bytes]) -> tuple[str, ...]:

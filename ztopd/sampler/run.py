@@ -214,5 +214,5 @@ def _tick(sampler: Sampler, server: Server, between_ns: int) -> None:
     started, began_ns = time.thread_time_ns() - between_ns, time.monotonic_ns()
     frame = sampler.sample()
     server.offer(frame)
-    sampler.note_left_out(server.left_out)
+    sampler.note_left_out(server.left_out, server.processes_left_out)
     sampler.note_cost(time.thread_time_ns() - started, time.monotonic_ns() - began_ns)

@@ -139,6 +139,11 @@ class Server:
         """The sections that the newest frame was sent without."""
         return () if self.pipe is None else self.pipe.left_out
 
+    @property
+    def processes_left_out(self) -> int:
+        """How many processes the newest frame had no room for."""
+        return 0 if self.pipe is None else self.pipe.processes_left_out
+
     def offer(self, frame: Frame) -> None:
         """Sends the frame, if there is a server."""
         self._newest = frame

@@ -72,9 +72,7 @@ class Sampler:
         self._sections: dict[str, Section] = {}
         self._events = Events(self._sections, self._problems, take_warnings=take_warnings)
         self._collectors = (*collectors, Summary(self._sections), self._events)
-        self._health: dict[str, _Health] = {
-            collector.name: _Health(period_ns=collector.period_ns or None) for collector in self._collectors
-        }
+        self._health: dict[str, _Health] = {collector.name: _Health() for collector in self._collectors}
         self._health["reader"] = _Health()
         self._health["sampler"] = _Health()
         self._logged: set[tuple[str, str]] = set()
@@ -124,9 +122,16 @@ class Sampler:
         """Takes note of what a service has of what its unit asks for; likewise."""
         self._health.setdefault("service", _Health()).problem = problem
 
-    def note_left_out(self, sections: Sequence[str]) -> None:
-        """Takes note of the sections that the last frame was sent without: it would have been too large."""
+    def note_left_out(self, sections: Sequence[str], processes: int = 0) -> None:
+        """Takes note of the sections, and of how many processes, that the last frame had no room for."""
         self._left_out = None
+        if processes:
+            self._left_out = Problem(
+                SourceState.DEGRADED,
+                f"{processes} processes left out, those that used least CPU time in their lives: a frame holds at most "
+                f"{MAX_FRAME_BYTES >> 20} MiB",
+                "see what makes so many processes, or so long command lines",
+            )
         if sections:
             self._left_out = Problem(
                 SourceState.DEGRADED,
@@ -192,6 +197,8 @@ class Sampler:
         else:
             health.problem, health.sections = sample.problem, tuple(sample.sections)
             health.sampled_boottime_ns = sampled_boottime_ns
+        # many have a longer one where a collection was dear
+        health.period_ns = collector.period_ns or None
         health.cost_ns, health.duration_ns = time.thread_time_ns() - started, time.monotonic_ns() - began_ns
 
     def _keep(self, sample: Sample, sampled_boottime_ns: int) -> None:

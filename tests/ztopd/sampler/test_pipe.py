@@ -174,17 +174,17 @@ def test_what_is_too_large_is_left_out_and_said_and_the_rest_arrives(ends: tuple
     read_end, pipe = ends
     sink = Sink(read_end, pipe)
     large = MAX_FRAME_BYTES // 10
-    sink.offer(with_hosts(frame(1), "processes", large))
-    assert pipe.left_out == ("processes",)
-    sink.offer(with_hosts(frame(2), "processes", 100))
+    sink.offer(with_hosts(frame(1), "process_executables", large))
+    assert pipe.left_out == ("process_executables",)
+    sink.offer(with_hosts(frame(2), "process_executables", 100))
     assert pipe.left_out == ()
-    sink.offer(with_hosts(frame(3), "processes", large))
-    assert pipe.left_out == ("processes",)
-    sink.offer(with_hosts(frame(4), "processes", large))
+    sink.offer(with_hosts(frame(3), "process_executables", large))
+    assert pipe.left_out == ("process_executables",)
+    sink.offer(with_hosts(frame(4), "process_executables", large))
     names = [sorted((message.keyframe or {}) | message.changes) for message in sink.messages]
-    assert names == [["networks"], ["networks", "processes"], ["networks"], ["networks"]]
+    assert names == [["networks"], ["networks", "process_executables"], ["networks"], ["networks"]]
     assert [message.base_seq for message in sink.messages] == [None, 1, 2, 3]
-    assert [message.gone_sections for message in sink.messages] == [(), (), ("processes",), ()]
+    assert [message.gone_sections for message in sink.messages] == [(), (), ("process_executables",), ()]
 
 
 def test_a_segment_of_large_changes_ends_early(ends: tuple[int, FeedPipe]) -> None:

@@ -52,6 +52,22 @@ def test_a_wish_holds_for_a_while(worker: threading.Thread, monkeypatch: pytest.
         processes.close()
 
 
+def test_what_is_dear_is_read_less_often(worker: threading.Thread, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000_000_000, 300_000_000))
+    monkeypatch.setattr("ztopd.collectors.threads.time.thread_time_ns", lambda: next(clock))
+    collector = Threads(Roots(), lambda: [os.getpid()])
+    assert collector.period_ns == 0
+    collector.want(1_000_000_000)
+    collector.collect()
+    # 300 ms every 6 s are a twentieth of a core
+    assert collector.period_ns == 6_000_000_000
+    monkeypatch.setattr(module, "WANTED_NS", -3_000_000_000)
+    collector.want(1_000_000_000)
+    with pytest.raises(Withheld):
+        collector.collect()
+    assert collector.period_ns == 0
+
+
 def test_too_many_threads_are_said_to_be(worker: threading.Thread, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_THREADS", 1)
     collector = Threads(Roots(), lambda: [os.getpid(), os.getppid()])
