@@ -189,3 +189,12 @@ def test_ztop_has_the_meter_and_the_columns(scripted: Start) -> None:
     driver.wait("VRAM")
     driver.wait("2 GPU")
     driver.wait(lambda: "GPU%" in driver.text)
+
+
+def test_a_filter_for_gpus_says_why_it_finds_nothing(scripted: Start) -> None:
+    driver = scripted("none", "--program", "ztop", columns=80, lines=24)
+    driver.wait(lambda: bool(rows(driver)))
+    driver.send(F4 + "vram > 1")
+    driver.wait("Nothing is found: no GPU here (libnvidia-ml.so.1 cannot be loaded).")
+    driver.send(ESC)
+    driver.wait(lambda: "Nothing is found" not in driver.text and bool(rows(driver)))
