@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whether anything grows: resident memory, descriptors, Python's blocks and the kernel's slab over very many ticks.
 
-    bench/soak.py [--ticks 100000] [--alive 60] [--births 2]
+    bench/soak.py [--ticks 100000] [--alive 30] [--births 1]
     bench/soak.py --live 60
 
 Without --live: the sampler's tick on a tree of files (bench/mortals.py) in which processes are born and end in each
@@ -185,7 +185,7 @@ async def soak(ticks: int, alive: int, births: int, folder: Path) -> bool:
         read_end, write_end = os.pipe()
         os.set_blocking(read_end, False)
         pipe, decoder = FeedPipe(write_end), FeedDecoder()
-        kept = StoreSettings(str(folder / "store"), "soak", Limits(6 * 3600 * SECOND, 24 * MEBIBYTE))
+        kept = StoreSettings(str(folder / "store"), "soak", Limits(2 * 3600 * SECOND, 24 * MEBIBYTE))
         loop = asyncio.get_running_loop()
         store = Store(kept, SECOND, call_soon=loop.call_soon_threadsafe, tell=lambda state: None)
         hub = Hub(Settings(SECOND, os.getpid()), store)
@@ -303,8 +303,8 @@ def main() -> None:
     """Prints the figures, and exits with 1 where something grew."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ticks", type=int, default=100_000)
-    parser.add_argument("--alive", type=int, default=60)
-    parser.add_argument("--births", type=int, default=2)
+    parser.add_argument("--alive", type=int, default=30)
+    parser.add_argument("--births", type=int, default=1)
     parser.add_argument("--live", type=float, metavar="MINUTES")
     options = parser.parse_args()
     # for the child that reads what may block

@@ -12,7 +12,7 @@ from ztop_protocol.rates import RATES
 from ztop_protocol.schema import MAX_TEXT_BYTES, SECTIONS
 from ztop_protocol.timeline import GAP_INTERVALS
 from ztopd.history import ring
-from ztopd.server import listener, methods, past, session, strip
+from ztopd.server import listener, methods, past, published, session, strip
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "protocol" / "PROTOCOL.md").read_text("utf-8")
@@ -54,6 +54,10 @@ def test_every_error_is_described(code: ErrorCode) -> None:
         f"| depth, the message itself included | {MAX_DEPTH} |",
         f"{listener.MAX_CONNECTIONS} connections, {listener.MAX_CONNECTIONS_PER_UID} of one user",
         f"{session.MAX_SUBSCRIPTIONS} subscriptions in each",
+        f"{listener.RESERVED_CONNECTIONS} of the {listener.MAX_CONNECTIONS} are for root",
+        f"answered for {listener.TURN_SECONDS * 1000:.0f} ms",
+        f"comes to {listener.MAX_UNREAD_BYTES >> 20} MiB at most",
+        f"{published.MAX_KEPT_FRAMES} different ones at most",
         f"once {listener.HIGH_WATER_BYTES >> 10} KiB wait for it",
         f"at most {MAX_FRAME_BYTES >> 20} MiB",
         f"at most {MAX_TEXT_BYTES} bytes",

@@ -21,6 +21,7 @@ HIDEABLE = frozenset(("processes", "threads", "process_events", "gpu_processes")
 _SO_PEERGROUPS = 59
 """Linux 4.13, include/uapi/asm-generic/socket.h; the module socket does not have it."""
 _UCRED = struct.Struct("iII")
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,9 @@ def peer_of(connection: socket.socket) -> Peer:
 def _groups_of(descriptor: int) -> frozenset[int]:
     """Supplementary groups of the peer; none where the kernel does not say."""
     # a process may be in 65536 groups, and socket.getsockopt takes 1 KiB: by hand
-    libc = ctypes.CDLL(None, use_errno=True)
     size = ctypes.c_uint(0)
     buffer = ctypes.create_string_buffer(0)
-    while libc.getsockopt(descriptor, socket.SOL_SOCKET, _SO_PEERGROUPS, buffer, ctypes.byref(size)) < 0:
+    while _libc.getsockopt(descriptor, socket.SOL_SOCKET, _SO_PEERGROUPS, buffer, ctypes.byref(size)) < 0:
         if size.value <= len(buffer):
             return frozenset()
         buffer = ctypes.create_string_buffer(size.value)

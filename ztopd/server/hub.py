@@ -69,6 +69,8 @@ class Hub:
     followers: set[Follower] = field(default_factory=set)
     threads_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One reading of threads at a time: they share the interpreter with everybody else."""
+    threads_turns: Turns = field(default_factory=Turns)
+    """And each user waits with one of them at a time."""
     history: History = field(init=False)
     seen_segments: SeenSegments = field(default_factory=SeenSegments)
     curves: Curves = field(default_factory=Curves)
@@ -76,6 +78,8 @@ class Hub:
     """One question about the past at a time for each user."""
     _has_frame: asyncio.Event = field(default_factory=asyncio.Event)
     _has_two_frames: asyncio.Event = field(default_factory=asyncio.Event)
+    _wished: set[bytes] = field(default_factory=set)
+    """What the sampler was told since the newest frame: a wish holds for longer than that."""
 
     def __post_init__(self) -> None:
         self.published = Published(self.latest)
@@ -88,6 +92,7 @@ class Hub:
         """Takes a message of the feed and tells the followers. Raises :exc:`ValueError` for a broken feed."""
         self.latest.take(self.history.take(message))
         self.published.forget()
+        self._wished.clear()
         self._has_frame.set()
         if self.latest.previous is not None:
             self._has_two_frames.set()
@@ -102,11 +107,17 @@ class Hub:
 
     def want_threads(self) -> None:
         """Tells the sampler that somebody follows the section ``threads``."""
-        self.answer(WANTS_THREADS)
+        self._wish(WANTS_THREADS)
 
     def want_between(self) -> None:
         """Tells the sampler that somebody asks for what is sampled between two frames."""
-        self.answer(WANTS_BETWEEN)
+        self._wish(WANTS_BETWEEN)
+
+    def _wish(self, byte: bytes) -> None:
+        # each byte wakes the sampler up: who subscribes all the time must not
+        if byte not in self._wished:
+            self._wished.add(byte)
+            self.answer(byte)
 
     def answer(self, byte: bytes) -> None:
         """Tells the sampler something that may be lost among many such."""

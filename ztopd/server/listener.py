@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 import time
 from collections import Counter
@@ -14,9 +15,14 @@ from ztopd.server.hub import Hub
 from ztopd.server.session import Session
 
 MAX_CONNECTIONS = 256
+RESERVED_CONNECTIONS = 32
+"""Of these, for root and the user that the daemon runs as: whatever the others do, those two get in."""
 MAX_CONNECTIONS_PER_UID = 64
+"""And no more than are left to others: so a few users who take all they can leave something to the next one."""
 HIGH_WATER_BYTES = 256 << 10
 """A client that leaves more than this unread is not read from either, and its frames are dropped."""
+MAX_UNREAD_BYTES = 64 << 20
+"""What all such clients together may leave unread: an answer may be much larger than the above, and has to wait."""
 TURN_SECONDS = 0.005
 """How long one user's requests are answered before everybody else, and the next frame, have their turn."""
 LINGER_SECONDS = 5.0
@@ -59,6 +65,7 @@ class Listener:
         self._per_uid: Counter[int] = Counter()
         self._turns: dict[int, asyncio.Lock] = {}
         self._transports: set[asyncio.Transport] = set()
+        self._slow: set[ClientConnection] = set()
 
     def connection(self) -> "ClientConnection":
         """The protocol factory for asyncio."""
@@ -66,10 +73,13 @@ class Listener:
 
     def admit(self, peer: Peer, transport: asyncio.Transport) -> str | None:
         """Counts a client in, or says why not."""
-        if self.hub.statistics.clients >= MAX_CONNECTIONS:
-            return f"there are {MAX_CONNECTIONS} connections already"
-        if self._per_uid[peer.uid] >= MAX_CONNECTIONS_PER_UID:
-            return f"uid {peer.uid} has {MAX_CONNECTIONS_PER_UID} connections already"
+        total, own = self.hub.statistics.clients, self._per_uid[peer.uid]
+        is_ours = peer.uid in (0, os.geteuid())
+        left = MAX_CONNECTIONS - total - (0 if is_ours else RESERVED_CONNECTIONS)
+        if left <= 0:
+            return f"there are {total} connections already"
+        if own >= MAX_CONNECTIONS_PER_UID or (own >= left and not is_ours):
+            return f"uid {peer.uid} has {own} connections already"
         self.hub.statistics.clients += 1
         self._per_uid[peer.uid] += 1
         self._turns.setdefault(peer.uid, asyncio.Lock())
@@ -84,6 +94,24 @@ class Listener:
         if not self._per_uid[peer.uid]:
             del self._per_uid[peer.uid], self._turns[peer.uid]
         self.ended()
+
+    def is_slow(self, connection: "ClientConnection") -> None:
+        """Takes note of one with much unread. Of the user with the most of it those with the most are let go."""
+        self._slow.add(connection)
+        while True:
+            unread: Counter[int] = Counter()
+            for each in self._slow:
+                unread[each.uid] += each.unread_bytes
+            if unread.total() <= MAX_UNREAD_BYTES:
+                return
+            [(uid, _)] = unread.most_common(1)
+            largest = max((each for each in self._slow if each.uid == uid), key=lambda each: each.unread_bytes)
+            self._slow.remove(largest)
+            largest.let_go(f"{unread[uid] >> 20} MiB of what its user was sent are unread")
+
+    def is_slow_no_more(self, connection: "ClientConnection") -> None:
+        """It has read most of it, or is gone."""
+        self._slow.discard(connection)
 
     async def turn(self, uid: int) -> None:
         """Waits for a turn of :data:`TURN_SECONDS`: in each round of the loop one user has one, on all connections."""
@@ -149,17 +177,40 @@ class ClientConnection(asyncio.Protocol):
         self._readable.set()
         return True  # what was asked before is answered still
 
+    @property
+    def uid(self) -> int:
+        """Whose it is."""
+        assert self._peer is not None
+        return self._peer.uid
+
+    @property
+    def unread_bytes(self) -> int:
+        """What waits here for the client to read it."""
+        assert self._transport is not None
+        return self._transport.get_write_buffer_size()
+
+    def let_go(self, why: str) -> None:
+        """Ends it at once, whatever is unread."""
+        assert self._transport is not None and self._peer is not None
+        self._listener.log.warning(
+            "the client with pid %d, uid %d was disconnected: %s", self._peer.pid, self._peer.uid, why
+        )
+        self._transport.abort()
+
     def pause_writing(self) -> None:
         self._writable.clear()
         if self._session is not None:
             self._session.is_writable = False
+        self._listener.is_slow(self)
 
     def resume_writing(self) -> None:
+        self._listener.is_slow_no_more(self)
         self._writable.set()
         if self._session is not None:
             self._session.is_writable = True
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._listener.is_slow_no_more(self)
         if self._task is not None:
             self._task.cancel()
         if self._linger is not None:

@@ -195,7 +195,7 @@ async def threads(client: Client, arguments: Arguments) -> bytes:
         if start is None:
             raise _no_process(pid)
     try:
-        async with client.hub.threads_turn:
+        async with client.hub.threads_turns.of(client.peer.uid), client.hub.threads_turn:
             rows, truncated = await asyncio.to_thread(read_threads, client.hub.settings.proc, pid, MAX_THREADS)
             boottime_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     except NoSuchProcess:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from ztop_protocol.codec import (
     FrameDecoder,
@@ -26,14 +27,24 @@ JOINED_SECTIONS = (
 """What :func:`ztop_protocol.processes.joined` joins."""
 
 
+MAX_KEPT_FRAMES = 16
+"""So many frames are kept for deltas over several frames. Whoever would need one more gets whole frames meanwhile."""
+
+
+@dataclass(eq=False, slots=True, weakref_slot=True)
+class KeptFrame:
+    """What was asked for of a frame, as the sampler made it, not cut to a view. Lives as long as somebody needs it."""
+
+    sections: dict[str, Section]
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """A frame that a later delta will start from, kept whole where that delta will not be the sampler's own."""
 
     seq: int
     hides_processes: bool
-    sections: Mapping[str, Section] | None
-    """As the sampler made them, not cut to a view."""
+    kept: KeptFrame | None
 
 
 class Published:
@@ -46,6 +57,7 @@ class Published:
         self._joined: dict[View, dict[Key, Row]] = {}
         self._hides: dict[int, bool] = {}
         self._between: dict[tuple[str, int, int | None], bytes] = {}
+        self._kept: WeakValueDictionary[int, KeptFrame] = WeakValueDictionary()
 
     def forget(self) -> None:
         """A new frame came."""
@@ -104,15 +116,24 @@ class Published:
 
     def base(self, view: View, names: tuple[str, ...], seq: int, *, whole: bool) -> Base:
         """A frame as the base of a later delta. ``whole``: a delta over several frames will start from it."""
-        sections = self._latest.frame(seq, names).sections if whole else None
-        return Base(seq, self._hides_from(view, names, seq), sections)
+        return Base(seq, self._hides_from(view, names, seq), self._keep(names, seq) if whole else None)
+
+    def _keep(self, names: tuple[str, ...], seq: int) -> KeptFrame | None:
+        kept = self._kept.get(seq)
+        if kept is None:
+            if len(self._kept) >= MAX_KEPT_FRAMES:
+                return None
+            kept = self._kept[seq] = KeptFrame({})
+        if missing := tuple(name for name in names if name not in kept.sections):
+            kept.sections |= self._latest.frame(seq, missing).sections
+        return kept
 
     def encode_delta(self, view: View, names: tuple[str, ...], base: Base, subscription: int) -> bytes | None:
         """The map of the notification ``delta`` from ``base`` to the newest frame; None where nothing leads there."""
         newest = self._latest.newest
         assert newest is not None
         is_step = newest.base_seq == base.seq
-        if not is_step and base.sections is None:
+        if not is_step and base.kept is None:
             return None
         hides = self._hides_from(view, names, newest.seq)
         parts: dict[str, bytes] = {}
@@ -141,7 +162,7 @@ class Published:
         """The encoded change; nothing (b"") where there is none to tell; None where the section is gone."""
         newest = self._latest.newest
         assert newest is not None
-        old = self._latest.section(name, base.seq) if base.sections is None else base.sections.get(name)
+        old = self._latest.section(name, base.seq) if base.kept is None else base.kept.sections.get(name)
         new = self._latest.section(name, newest.seq)
         before, now = view.access(name, base.hides_processes), view.access(name, hides)
         if old is new and before is now:

@@ -40,6 +40,10 @@ class Subscription:
     """Whether what is sampled between two frames is wanted as well."""
     base: Base | None = None
 
+    def is_due(self, seq: int) -> bool:
+        """Whether it is to be sent that frame."""
+        return self.base is None or seq // self.ticks > self.base.seq // self.ticks
+
 
 @dataclass(eq=False, slots=True)
 class Session:
@@ -124,8 +128,7 @@ class Session:
                 self.client.hub.want_threads()
             if subscription.between:
                 self.client.hub.want_between()
-            base = subscription.base
-            if base is not None and newest.seq // subscription.ticks <= base.seq // subscription.ticks:
+            if not subscription.is_due(newest.seq):
                 continue
             if not self.is_writable:
                 self.client.hub.statistics.dropped_deltas += 1
@@ -202,6 +205,8 @@ class Session:
         self._set_base(subscription, seq)
 
     def _set_base(self, subscription: Subscription, seq: int) -> None:
+        # what the one before kept is let go first: there is room for so many
+        subscription.base = None
         subscription.base = self.client.hub.published.base(
             self.client.view, subscription.names, seq, whole=subscription.ticks > 1
         )
