@@ -334,5 +334,8 @@ def ordered(keys: Iterable[Key], table: ProcessTable, column: Column, descending
     unknown = [key for key in by_pid if values.get(key) is None] if len(known) < len(by_pid) else []
     if known and isinstance(values[known[0]], str):
         values = {key: str(values[key]).casefold() for key in known}
-    known.sort(key=values.__getitem__, reverse=descending)  # type: ignore[arg-type]
-    return known + unknown
+    try:
+        return sorted(known, key=values.__getitem__, reverse=descending) + unknown  # type: ignore[arg-type]
+    except TypeError:
+        # numbers where the others have text: only a peer that means harm sends that
+        return sorted(known, key=lambda key: str(values[key]), reverse=descending) + unknown

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import msgpack
 
 from ztop_protocol.frame import Cell, Delta, Frame, Key, Row, Section, SectionDelta
-from ztop_protocol.schema import SECTIONS, Column, Kind, SectionSchema, Unit
+from ztop_protocol.schema import SECTIONS, Column, Kind, SectionSchema
 
 Wire: TypeAlias = Any
 """What the MessagePack decoder gives: None, bool, int, float, str, bytes, list or dict."""
@@ -175,9 +175,10 @@ def _cell_types(column: Column) -> _Types:
     """What may stand in a column: whoever computes with it need not ask again."""
     if column.kind is Kind.COUNTER:
         return frozenset((int, type(None)))
-    if column.kind is Kind.IDENTITY and column.unit is not Unit.NONE:
+    is_number = column.type in (int, float)
+    if column.kind is Kind.IDENTITY and is_number:
         return frozenset((int,))
-    return _ANY if column.unit is Unit.NONE else frozenset((int, float, type(None)))
+    return frozenset((int, float, type(None))) if is_number else _ANY
 
 
 class SectionDecoder:

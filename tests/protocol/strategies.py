@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from ztop_protocol.frame import Cell, Frame, Key, Row, Section
-from ztop_protocol.schema import SECTIONS, Column, Kind, SectionSchema, Unit
+from ztop_protocol.schema import SECTIONS, Column, Kind, SectionSchema
 
 BOOT_IDS = ("8d3b7c5e-7d6f-4b86-9d0c-1f2a3b4c5d6e", "00000000-0000-0000-0000-000000000000")
 
@@ -32,13 +32,10 @@ def cell(column: Column) -> st.SearchStrategy[Cell]:
     """What may stand in this column."""
     if column.kind is Kind.COUNTER:
         return st.none() | whole_numbers
+    is_number = column.type in (int, float)
     if column.kind is Kind.IDENTITY:
-        return (
-            st.integers(0, 5)
-            if column.unit is not Unit.NONE
-            else st.integers(1, 4) | st.sampled_from(("sda", "a\udcff"))
-        )
-    return cells if column.unit is Unit.NONE else st.none() | numbers
+        return st.integers(1, 4) if is_number else st.integers(1, 4) | st.sampled_from(("sda", "a\udcff"))
+    return st.none() | numbers if is_number else cells
 
 
 def _few_cells(schema: SectionSchema) -> st.SearchStrategy[dict[int, Cell]]:

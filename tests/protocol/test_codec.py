@@ -25,6 +25,7 @@ from ztop_protocol.frame import Delta, Frame, Key, Section, SectionDelta, apply,
 from ztop_protocol.schema import PRESSURE, SECTIONS
 
 NETWORKS = SECTIONS["networks"]
+PROCESSES = SECTIONS["processes"]
 
 
 def network(interface: object = "lo", state: object = None, received: object = None) -> list[Any]:
@@ -428,3 +429,15 @@ def test_floats_that_nobody_can_compute_with(bad: float) -> None:
         ):
             with pytest.raises(Malformed, match="no number"):
                 read()
+
+
+@pytest.mark.parametrize("name", ["pid", "ppid", "uid", "nice", "priority"])
+@pytest.mark.parametrize("value", ["alice", b"\xff", True])
+def test_no_text_stands_where_numbers_do(name: str, value: Any) -> None:
+    # whoever sorts and colours the rows computes with them
+    cells: list[Any] = [1, 2, *[None] * (len(PROCESSES.names) - 2)]
+    decoder = SectionDecoder(PROCESSES, PROCESSES.names)
+    assert decoder.row(cells)
+    cells[PROCESSES.position[name]] = value
+    with pytest.raises(Malformed):
+        decoder.row(cells)

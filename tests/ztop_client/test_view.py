@@ -381,3 +381,11 @@ class TestTabs:
         assert "process_io" in view.sections
         view.threads = True
         assert "threads" in view.sections
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_numbers_among_texts_are_sorted_somehow(view: View, descending: bool) -> None:
+    view.order_by("user")
+    view.tab.descending = descending
+    shown(view, process(1, user=5), process(2, user="bob"), process(3, user=None), process(4, user="6"))
+    assert pids(view)[-1] == 3 and sorted(map(str, pids(view))) == ["1", "2", "3", "4"]
