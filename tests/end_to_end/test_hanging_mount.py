@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.end_to_end.hanging_mount import NAME, HangingMount, hanging_mount, needs_hanging_mount
-from tests.end_to_end.real_daemon import SECONDS, Daemon, cells_of, frame_where, pids, until
+from tests.end_to_end.real_daemon import SECONDS, Daemon, frame_where, pids, until
 from tests.ztop_client.test_actions import target_of
 from ztop_client import Session
 from ztop_client.actions import Refused, send_signal
@@ -107,20 +106,6 @@ def test_a_process_stuck_in_an_exec_stops_nobody(daemon: Daemon, stuck: Callable
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     (row,) = (row for row in json.loads(done.stdout) if row["source"] == "processes")
     assert f"an exec blocks in process {number}" in row["reason"]
-
-
-def test_a_process_in_the_state_d(daemon: Daemon) -> None:
-    """A parent in vfork(2): nothing but the end of its child, or a program in it, lets it go on."""
-    code = "import ctypes, time\nif ctypes.CDLL(None).vfork() == 0:\n print(flush=True)\n time.sleep(600)"
-    with subprocess.Popen([sys.executable, "-I", "-c", code], stdout=subprocess.PIPE) as parent:
-        try:
-            with daemon.session() as session:
-                frame = frame_where(session, lambda frame: cells_of(frame, parent.pid, "state") == ("D",))
-                assert int(str(frame.cell("host", "processes_blocked"))) >= 1
-        finally:
-            for child in psutil.Process(parent.pid).children():
-                child.kill()
-            parent.kill()
 
 
 def later(session: Session) -> Frame:

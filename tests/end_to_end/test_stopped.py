@@ -1,4 +1,4 @@
-"""SIGSTOP and SIGCONT of each of the processes: the others go on, and so does it when it is let go."""
+"""SIGSTOP and SIGCONT of each of the processes: the others go on, and so does it when it is let go. And the state D."""
 
 import contextlib
 import signal
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import psutil
 
-from tests.end_to_end.real_daemon import Daemon, frame_where, until
+from tests.end_to_end.real_daemon import Daemon, cells_of, frame_where, until
 from tests.end_to_end.test_kills import boottime_ns, next_frame
 from tests.ztop_client.terminal_driver import Driver
 from ztop_client import Session
@@ -95,3 +95,17 @@ def test_a_client(daemon: Daemon) -> None:
         driver.wait(lambda: len(driver.output) > before)
         driver.send("q")
         assert driver.ended() == 0
+
+
+def test_a_process_in_the_state_d(daemon: Daemon) -> None:
+    """A parent in vfork(2): nothing but the end of its child, or a program in it, lets it go on."""
+    code = "import ctypes, time\nif ctypes.CDLL(None).vfork() == 0:\n print(flush=True)\n time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-I", "-c", code], stdout=subprocess.PIPE) as parent:
+        try:
+            with daemon.session() as session:
+                frame = frame_where(session, lambda frame: cells_of(frame, parent.pid, "state") == ("D",))
+                assert int(str(frame.cell("host", "processes_blocked"))) >= 1
+        finally:
+            for child in psutil.Process(parent.pid).children():
+                child.kill()
+            parent.kill()
