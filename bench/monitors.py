@@ -147,10 +147,10 @@ def ours(folder: Path) -> list[Monitor]:
     ]
 
 
-def start_load(folder: Path, processes: int) -> "subprocess.Popen[bytes]":
+def start_load(folder: Path, processes: int, threads: int = 0) -> "subprocess.Popen[bytes]":
     program = folder / "load"
-    subprocess.run(["cc", "-O1", "-o", program, ROOT / "bench" / "load.c"], check=True)
-    load = subprocess.Popen([program, str(processes)], stdout=subprocess.PIPE)
+    subprocess.run(["cc", "-O1", "-pthread", "-o", program, ROOT / "bench" / "load.c"], check=True)
+    load = subprocess.Popen([program, str(processes), str(threads)], stdout=subprocess.PIPE)
     assert load.stdout is not None
     load.stdout.readline()
     return load
