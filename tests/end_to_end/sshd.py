@@ -80,6 +80,11 @@ class Sshd:
         """What is known of hosts, from now on."""
         (self.folder / "known").write_text(line)
 
+    def configure(self, lines: str) -> None:
+        """What else its user has set for ssh, from now on."""
+        with (self.folder / "ssh_config").open("a") as file:
+            file.write(lines)
+
     def start(self) -> None:
         """Until it lets one connect."""
         if os.geteuid() == 0:

@@ -66,6 +66,16 @@ def test_everything_that_needs_no_screen(ztop: Callable[..., subprocess.Complete
     assert (folder / "a.csv").read_text().count("\n") > 2
 
 
+def test_what_its_user_set_for_ssh_keeps_nothing_away(
+    ztop: Callable[..., subprocess.CompletedProcess[str]], sshd: Sshd, folder: Path
+) -> None:
+    sshd.configure("ClearAllForwardings yes\nRequestTTY force\nRemoteCommand id\nLogLevel QUIET\n")
+    sshd.configure(f"ControlMaster auto\nControlPath {folder}/shared\nControlPersist yes\n")
+    printed = ztop("-b", "-n", "1", "--limit", "1")
+    assert (printed.returncode, printed.stderr) == (0, "")
+    assert not (folder / "shared").exists()
+
+
 def test_why_not(ztop: Callable[..., subprocess.CompletedProcess[str]], sshd: Sshd, folder: Path) -> None:
     def refused(**how: object) -> str:
         done = ztop("-b", "-n", "1", **how)

@@ -35,6 +35,8 @@ _OPTIONS = (
     *("-S", "none", "-o", "ControlMaster=no"),
     # what ~/.ssh/config forwards besides may be taken by a shell's connection
     *("-o", "ExitOnForwardFailure=no"),
+    # or ssh logs in, forwards nothing, and is waited for without end
+    *("-o", "ClearAllForwardings=no"),
     # a network that is gone says nothing: after 15 s ssh does
     *("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"),
     # quieter, and ssh does not say why it fails
