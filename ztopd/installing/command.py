@@ -24,6 +24,10 @@ SYSUSERS = Path("/etc/sysusers.d/ztop.conf")
 STATE = Path(SYSTEM_DIRECTORY)
 RUNTIME = Path(SYSTEM_SOCKET).parent
 USER = "ztop"
+BIN = Path("/usr/local/bin")
+"""Where who installed is told to link the clients."""
+_FIRST_PERSON_UID = 1000
+"""systemd-sysusers gives a service a lower one."""
 _FIRST_LINE = (
     "# Written by ztopd install, removed by ztopd uninstall: changes belong into a drop-in (systemctl edit).\n"
 )
@@ -124,6 +128,8 @@ def _install(prefix: Path | None, *, is_dry: bool) -> None:
     for path in (*written, *linked):
         if os.path.lexists(path) and not _is_ours(path):
             raise InstallRefused(f"{path} is there already, and was not written by ztopd install")
+    if (uid := _uid()) is not None and uid >= _FIRST_PERSON_UID:
+        raise InstallRefused(f"the user {USER} is somebody here (uid {uid}), and the service needs one of its own")
     if not is_dry and not os.path.isdir("/run/systemd/system"):
         raise InstallRefused("systemd does not run here")
     os.umask(0o022)
@@ -147,7 +153,7 @@ def _install(prefix: Path | None, *, is_dry: bool) -> None:
     _run(is_dry, "systemctl", "try-restart", "ztopd.service")
     print("\nNext:\n  systemctl enable --now ztopd.service")
     if prefix is not None:
-        print(f"  ln -s {prefix}/bin/ztop {prefix}/bin/ztop-g /usr/local/bin/")
+        print(f"  ln -s {prefix}/bin/ztop {prefix}/bin/ztop-g {BIN}/")
     print('  in /etc/ztop/ztopd.toml: group = "...", whose members see what is everybody\'s')
 
 
@@ -156,11 +162,15 @@ def _uninstall(*, is_dry: bool, is_purge: bool) -> None:
     prefix = _prefix_of(service)
     if service.exists() and _is_ours(service):
         _run(is_dry, "systemctl", "disable", "--now", "ztopd.service", "ztopd.socket")
-    for path in (service, UNITS / "ztopd.socket", SYSUSERS, *(SHARE / name for name in package.SHARED)):
-        if os.path.lexists(path) and _is_ours(path):
-            _say(is_dry, f"remove {path}")
-            if not is_dry:
-                path.unlink()
+    written = (service, UNITS / "ztopd.socket", SYSUSERS, *(SHARE / name for name in package.SHARED))
+    ours = [path for path in written if os.path.lexists(path) and _is_ours(path)]
+    if prefix is not None:
+        linked = {BIN / name: f"{prefix}/bin/{name}" for name in package.PROGRAMS}
+        ours += [path for path, goal in linked.items() if path.is_symlink() and os.readlink(path) == goal]
+    for path in ours:
+        _say(is_dry, f"remove {path}")
+        if not is_dry:
+            path.unlink()
     _run(is_dry, "systemctl", "daemon-reload")
     doomed = [prefix, RUNTIME, *([STATE] if is_purge else [])]
     for folder in (one for one in doomed if one is not None and one.is_dir()):
@@ -168,7 +178,7 @@ def _uninstall(*, is_dry: bool, is_purge: bool) -> None:
         if not is_dry:
             shutil.rmtree(folder)
     if is_purge:
-        if _has_user():
+        if (uid := _uid()) is not None and uid < _FIRST_PERSON_UID:
             _run(is_dry, "userdel", USER)
     else:
         print(f"\nLeft as they are: {STATE} with the past, and the user {USER}. ztopd uninstall --purge removes both.")
@@ -187,12 +197,12 @@ def _prefix_of(service: Path) -> Path | None:
     return None
 
 
-def _has_user() -> bool:
+def _uid() -> int | None:
+    """Of the service's user; None where there is none."""
     try:
-        pwd.getpwnam(USER)
+        return pwd.getpwnam(USER).pw_uid
     except KeyError:
-        return False
-    return True
+        return None
 
 
 def _is_ours(path: Path) -> bool:

@@ -23,6 +23,8 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(command, "SYSUSERS", tmp_path / "sysusers.conf")
     monkeypatch.setattr(command, "STATE", tmp_path / "state")
     monkeypatch.setattr(command, "RUNTIME", tmp_path / "run")
+    monkeypatch.setattr(command, "BIN", tmp_path / "bin")
+    monkeypatch.setattr(command, "_uid", lambda: None)
     monkeypatch.setattr(package, "objection", lambda path: None)
     return tmp_path
 
@@ -85,6 +87,33 @@ def test_only_what_was_made_here_is_removed(places: Path, capsys: pytest.Capture
     out = capsys.readouterr().out
     assert f"would remove {prefix}\n" in out
     assert f"would remove {state}\n" in out
+
+
+def test_the_links_that_were_advised_go_with_what_they_lead_to(
+    places: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prefix = places / "opt"
+    for folder in (prefix, places / "bin"):
+        folder.mkdir()
+    (prefix / MARK).touch()
+    (places / "units/ztopd.service").write_text(command.files(f"{prefix}/bin/ztopd")[places / "units/ztopd.service"])
+    (places / "bin/ztop").symlink_to(f"{prefix}/bin/ztop")
+    (places / "bin/ztop-g").symlink_to("/elsewhere/bin/ztop-g")
+    assert main(["uninstall", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert f"would remove {places}/bin/ztop\n" in out
+    assert f"would remove {places}/bin/ztop-g\n" not in out
+
+
+def test_a_person_of_that_name_is_no_service(
+    places: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for uid, is_person in ((999, False), (1000, True)):
+        monkeypatch.setattr(command, "_uid", lambda uid=uid: uid)
+        assert main(["install", "--dry-run", "--prefix", f"{places}/opt"]) == is_person
+        assert ("the user ztop is somebody here (uid 1000)" in capsys.readouterr().err) == is_person
+        assert main(["uninstall", "--dry-run", "--purge"]) == 0
+        assert ("would userdel ztop\n" in capsys.readouterr().out) != is_person
 
 
 def test_links_of_ours_alone_are_removed(places: Path, capsys: pytest.CaptureFixture[str]) -> None:
