@@ -109,7 +109,9 @@ def _check_owner(path: str, what: str, uid: int) -> None:
     """Raises :exc:`DaemonRefused`."""
     if uid == 0 or (uid in (os.geteuid(), _daemon_uid()) and uid != _NOBODY_UID):
         return
-    hint = f"; as that user: sudo -u '#{uid}' ztop --socket {shlex.quote(path)}" if os.geteuid() == 0 else ""
+    # who has no uid here cannot be become
+    may_be_become = os.geteuid() == 0 and uid != _NOBODY_UID
+    hint = f"; as that user: sudo -u '#{uid}' ztop --socket {shlex.quote(path)}" if may_be_become else ""
     raise DaemonRefused(f"{path}: {what} belongs to uid {uid}, which is neither root, {DAEMON_USER} nor you{hint}")
 
 

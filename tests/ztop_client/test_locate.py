@@ -183,3 +183,6 @@ class TestAnotherUser:
         monkeypatch.setattr(os, "geteuid", lambda: 65534)
         os.chown(planted, 65534, 65534)
         assert "the socket belongs to uid 65534" in refusal(planted)
+        # root of such a namespace, too, and nobody can become him
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        assert refusal(planted).endswith("neither root, ztop nor you")
