@@ -12,7 +12,8 @@ may mount -t tmpfs tmpfs "$folder"
 mkdir "$folder/upper" "$folder/work" "$new"
 may mount -t overlay -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/work" overlay "$new"
 # nothing that this machine enabled, remembers, or has of ours
-rm -rf "$new/etc/systemd/system" "$new/var/log/journal" "$new/etc/machine-id" "$new/etc/ztop" "$new/opt/ztop"
+rm -rf "$new/etc/systemd/system" "$new/var/log/journal" "$new/etc/machine-id" "$new/etc/ztop" "$new/opt/ztop" \
+    "$new/var/lib/ztopd"
 mkdir -p "$new/etc/systemd/system" "$new/opt"
 od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$new/etc/machine-id"
 
