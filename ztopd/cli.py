@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-from ztop_protocol.frame import Row
+from ztop_protocol.frame import Cell, Row
 from ztop_protocol.schema import SECTIONS, SourceState
 from ztop_protocol.version import VERSION
 from ztopd.collectors.source import Roots
@@ -238,15 +238,21 @@ def _print(text: str) -> None:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    """Source, state, reason and fix, in columns."""
-    shown = ("source", "state", "reason", "fix")
-    places = [SECTIONS["sources"].position[name] for name in shown]
-    lines = [tuple(name.upper() for name in shown)]
-    lines += [tuple(_printable(row[place]) for place in places) for row in rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(shown))]
+    """Source, state, cost, reason and fix, in columns."""
+    position = SECTIONS["sources"].position
+    lines = [("SOURCE", "STATE", "CPU MS", "REASON", "FIX")]
+    for row in rows:
+        source, state, reason, fix = (_printable(row[position[name]]) for name in ("source", "state", "reason", "fix"))
+        lines.append((source, state, _milliseconds(row[position["cost_ns"]]), reason, fix))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def _milliseconds(time_ns: Cell) -> str:
+    """What the last collection took of a CPU."""
+    return f"{time_ns / 1e6:6.2f}" if isinstance(time_ns, int) else ""
 
 
 def _printable(cell: object) -> str:

@@ -162,19 +162,24 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "private" not in text
 
 
-def source(name: str, state: str, reason: str | None = None, fix: str | None = None) -> tuple[Any, ...]:
-    cells = {"source": name, "state": state, "reason": reason, "fix": fix, "failures": 0}
+def source(
+    name: str, state: str, reason: str | None = None, fix: str | None = None, cost_ns: int | None = None
+) -> tuple[Any, ...]:
+    cells = {"source": name, "state": state, "reason": reason, "fix": fix, "failures": 0, "cost_ns": cost_ns}
     return tuple(cells.get(column) for column in SECTIONS["sources"].names)
 
 
 def test_check_prints_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [source("cpus", "ok"), source("sensors", "absent", "no hwmon\x1b]52;c\x07 \udcff", "modprobe x")]
+    rows = [
+        source("cpus", "ok", cost_ns=1_250_000),
+        source("sensors", "absent", "no hwmon\x1b]52;c\x07 \udcff", "modprobe x"),
+    ]
     monkeypatch.setattr(ztopd.sampler.check, "check", lambda configuration: rows)
     assert status_of("--check") == 0
     header, cpus, sensors = capsys.readouterr().out.splitlines()
-    assert header.split() == ["SOURCE", "STATE", "REASON", "FIX"]
-    assert cpus == "cpus     ok"
-    assert sensors == "sensors  absent  no hwmon?]52;c? ?  modprobe x"
+    assert header.split("  ") == ["SOURCE", " STATE ", "CPU MS", "REASON", "         FIX"]
+    assert cpus == "cpus     ok        1.25"
+    assert sensors == "sensors  absent          no hwmon?]52;c? ?  modprobe x"
     rows.append(source("disks", "degraded"))
     assert status_of("--check") == 1
 
