@@ -229,7 +229,7 @@ def test_a_daemon_of_ones_own_and_its_screen(folder: Path) -> None:
 def test_check() -> None:
     assert ["ztopd", "--check"] in COMMANDS
     done = subprocess.run(run_as_installed(["ztopd", "--check"]), capture_output=True, text=True, timeout=30)
-    assert done.stdout.split()[:4] == ["SOURCE", "STATE", "REASON", "FIX"]
+    assert done.stdout.split()[:6] == ["SOURCE", "STATE", "CPU", "MS", "REASON", "FIX"]
     assert done.returncode in (0, 1)
     assert done.stderr == ""
 

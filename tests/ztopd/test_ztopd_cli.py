@@ -177,7 +177,7 @@ def test_check_prints_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     monkeypatch.setattr(ztopd.sampler.check, "check", lambda configuration: rows)
     assert status_of("--check") == 0
     header, cpus, sensors = capsys.readouterr().out.splitlines()
-    assert header.split("  ") == ["SOURCE", " STATE ", "CPU MS", "REASON", "         FIX"]
+    assert header.split() == ["SOURCE", "STATE", "CPU", "MS", "REASON", "FIX"]
     assert cpus == "cpus     ok        1.25"
     assert sensors == "sensors  absent          no hwmon?]52;c? ?  modprobe x"
     rows.append(source("disks", "degraded"))
