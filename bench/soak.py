@@ -248,7 +248,7 @@ def live(minutes: float, folder: Path) -> bool:
         daemon.wait()
 
 
-def _connected(path: Path) -> Session:
+def connected(path: Path) -> Session:
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -263,7 +263,7 @@ def _watched(pid: int, path: Path, minutes: float) -> bool:
     chance = random.Random(2)
     series = Series()
     seqs: list[int] = []
-    with _connected(path) as follower, _connected(path) as asker:
+    with connected(path) as follower, connected(path) as asker:
         started = time.monotonic()
         for frame in follower.frames():
             elapsed = time.monotonic() - started
@@ -278,7 +278,7 @@ def _watched(pid: int, path: Path, minutes: float) -> bool:
             if elapsed >= series.count * minutes * 60 / SAMPLES:
                 figures: dict[str, float] = {}
                 members = family(pid)
-                for role, member in zip(("sampler", "server", "reader"), _roles(members), strict=True):
+                for role, member in zip(("sampler", "server", "reader"), roles(members), strict=True):
                     if member is not None:
                         figures |= {f"rss {role}": rss_bytes(member), f"fds {role}": descriptors(member)}
                 series.add({**figures, UNJUDGED: slab_bytes()}, f"{elapsed / 60:.1f} min")
@@ -289,7 +289,7 @@ def _watched(pid: int, path: Path, minutes: float) -> bool:
     return series.verdict()
 
 
-def _roles(members: list[int]) -> tuple[int | None, int | None, int | None]:
+def roles(members: list[int]) -> tuple[int | None, int | None, int | None]:
     """Sampler, server and reader among the processes of a ztopd."""
     lines = {member: Path(f"/proc/{member}/cmdline").read_bytes() for member in members}
     found = [

@@ -163,8 +163,14 @@ class ClientConnection(asyncio.Protocol):
         standing = standing_of(peer, listener.hub.settings.group_gid, listener.is_private)
         transport.set_write_buffer_limits(HIGH_WATER_BYTES)
         client = Client(listener.hub, peer, standing, view_of(peer, standing))
-        self._session = Session(client, transport.write, transport.abort, transport.get_write_buffer_size)
+        self._session = Session(client, self._send, transport.abort, transport.get_write_buffer_size)
         self._task = asyncio.get_running_loop().create_task(self._serve(transport, self._session))
+
+    def _send(self, data: bytes) -> None:
+        assert self._transport is not None
+        # of one that is gone, and not told yet that it is, asyncio would log every further write
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None

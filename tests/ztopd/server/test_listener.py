@@ -285,3 +285,16 @@ def test_what_is_unread_in_all_is_bounded_and_costs_who_has_most_of_it(
         assert not one.is_ended
 
     play(scene)
+
+
+def test_who_asks_and_is_gone_leaves_no_line_for_each_answer(
+    play: Callable[[Scene], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(users: Users) -> None:
+        end = await users.connect(GREEDY)
+        end.send(*(request("ping", number) for number in range(1000)))
+        end.socket.close()
+        await until(lambda: not users.listener.hub.statistics.clients)
+
+    play(scene)
+    assert not [record for record in caplog.records if record.name == "asyncio"]
