@@ -16,6 +16,7 @@ from ztopd.collectors.source import Problem
 
 _STATM_BYTES = 128
 _SAID = 3
+_SAID_AFTER_S = 0.2
 _WAIT_S, _WAITS = 0.001, 20
 """How long, and how often in one scan, an exec is waited for."""
 
@@ -37,13 +38,14 @@ class Execs:
         """``folder`` is a descriptor of ``proc``."""
         self._proc = proc
         self._folder = folder
-        self._before: set[str] = set()
-        self._now: set[str] = set()
+        self._before: dict[str, float] = {}
+        self._now: dict[str, float] = {}
+        """Each with when it was first found so."""
         self._waits = _WAITS
 
     def among(self, names: Iterable[str]) -> Iterable[str]:
         """Begins a scan: the folders to look at, with those that were left alone by the last one."""
-        self._before, self._now, self._waits = self._now, set(), _WAITS
+        self._before, self._now, self._waits = self._now, {}, _WAITS
         return {*names, *self._before} if self._before else names
 
     def holds(self, name: str) -> bool:
@@ -56,7 +58,7 @@ class Execs:
             time.sleep(_WAIT_S)
         else:
             return False
-        self._now.add(name)
+        self._now[name] = self._before.get(name) or time.monotonic()
         return True
 
     def took(self, process: Process) -> bool:
@@ -77,8 +79,9 @@ class Execs:
             return False
 
     def problem(self) -> Problem | None:
-        """What is said of those that two scans in a row found so: every exec is there for a moment."""
-        stuck = sorted(self._before & self._now)
+        """What is said of those that stay so: every exec is there for a moment."""
+        said_from = time.monotonic() - _SAID_AFTER_S
+        stuck = sorted(name for name, since in self._now.items() if since <= said_from)
         if not stuck:
             return None
         more = f" and {len(stuck) - _SAID} more" if len(stuck) > _SAID else ""

@@ -40,7 +40,11 @@ def execs(tmp_path: Path) -> Iterator[Execs]:
     os.close(descriptor)
 
 
-def test_every_exec_is_there_for_a_moment_and_one_that_stays_is_said(execs: Execs, tmp_path: Path) -> None:
+def test_every_exec_is_there_for_a_moment_and_one_that_stays_is_said(
+    execs: Execs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("ztopd.collectors.process_exec.time.monotonic", lambda: now)
     for pid in (7, 8):
         put(tmp_path, pid, BETWEEN)
     assert set(execs.among(["7", "8"])) == {"7", "8"}
@@ -50,6 +54,8 @@ def test_every_exec_is_there_for_a_moment_and_one_that_stays_is_said(execs: Exec
     put(tmp_path, 8, RUNNING)
     assert set(execs.among(["1"])) == {"1", "7", "8"}
     assert execs.holds("7") and not execs.holds("8")
+    assert execs.problem() is None
+    now += 0.3
     problem = execs.problem()
     assert problem is not None and "process 7:" in problem.reason
     put(tmp_path, 7, RUNNING)
