@@ -38,7 +38,7 @@ class Source:
 
 
 def sources(previous: Frame | None, frame: Frame) -> list[Source]:
-    """Every source of the frame: what is dearest first, then by name. CPU shares are those since ``previous``."""
+    """Every source of the frame: what is degraded first, then what is dearest. CPU shares are since ``previous``."""
     position, shares = SECTIONS["sources"].position, rates(previous, frame, "sources")
     found = []
     for key, row in frame.rows("sources").items():
@@ -55,7 +55,12 @@ def sources(previous: Frame | None, frame: Frame) -> list[Source]:
                 cells["rss_bytes"],
             )
         )
-    return sorted(found, key=lambda one: (-one.cost_ns if isinstance(one.cost_ns, int) else 1, one.name))
+    return sorted(found, key=_urgency)
+
+
+def _urgency(source: Source) -> tuple[bool, int, str]:
+    cost_ns = source.cost_ns if isinstance(source.cost_ns, int) else -1
+    return source.state != SourceState.DEGRADED, -cost_ns, source.name
 
 
 def _text(cell: Cell) -> str | None:

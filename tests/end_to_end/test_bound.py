@@ -1,10 +1,12 @@
 """A real ztopd that may take next to nothing of a core: it samples less often, and every frame says so."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.real_daemon import Daemon, frame_where, until
+from tests.ztop_client.terminal_driver import Driver
 from ztop_protocol.frame import Frame
 
 pytestmark = pytest.mark.slow
@@ -41,6 +43,13 @@ def test_over_its_share_it_samples_less_often_and_no_gap_comes_of_it(tmp_path: P
             middle = later[-2].time_ns + 700_000_000
             assert (then := session.asof(middle)).pair.current.seq == later[-2].seq
             assert not then.gap
+            environ = {"XDG_CONFIG_HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path)}
+            command = [sys.executable, "-P", "-W", "error", "-m", "ztop_client", "--socket", str(daemon.path)]
+            with Driver(command, 80, 24, environ) as driver:
+                driver.wait(lambda: "SLOWED to" in driver.screen.display[0])
+                driver.send("?s")
+                driver.wait("% of a core")
+                driver.wait("raise cpu_percent")
             events = [event["kind"] for event in session.events(0) if event["kind"] == "gap"]
             assert events == []
     finally:

@@ -47,14 +47,14 @@ def lines(page: SourcesPage, width: int = 80, height: int = 60, glyphs: Glyphs =
     return texts(page.box(width, height, glyphs))
 
 
-def test_what_is_dearest_comes_first_with_the_shares_of_the_processes() -> None:
+def test_what_is_degraded_and_what_is_dearest_comes_first_with_the_shares_of_the_processes() -> None:
     found = sources(shown(1), shown(2))
-    assert [one.name for one in found][:3] == ["processes", "memory", "filesystems"]
+    assert [one.name for one in found][:3] == ["filesystems", "processes", "memory"]
     by_name = {one.name: one for one in found}
     assert by_name["sampler"].cpu_percent == pytest.approx(3.1)
     assert by_name["processes"].cpu_percent is None
     assert by_name["filesystems"].age_ns == 7 * SECOND
-    assert sources(None, shown(2))[0].cpu_percent is None
+    assert all(one.cpu_percent is None for one in sources(None, shown(2)))
     assert sources(None, frame(2, [])) == []
 
 
