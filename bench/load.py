@@ -27,8 +27,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import islice, pairwise
+from dataclasses import astuple, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import msgpack
@@ -38,7 +38,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "protocol")]
 
 from bench.monitors import TICKS_PER_SECOND, family  # noqa: E402
 from bench.soak import connected, roles, rss_bytes  # noqa: E402
-from ztop_client.channel import Channel  # noqa: E402
+from ztop_client.channel import Channel, DaemonUnreachable  # noqa: E402
 from ztop_client.program import ZTOP  # noqa: E402
 from ztop_protocol.frame import Frame  # noqa: E402
 
@@ -68,6 +68,8 @@ class Told:
     missed: int = 0
     longest_wait_seconds: float = 0.0
     thrown_out: int = 0
+    lost: int = 0
+    """Connections of those who mean well that ended; they connect again."""
 
 
 class Follower:
@@ -76,6 +78,7 @@ class Follower:
     def __init__(self, path: str, told: Told) -> None:
         self.channel = Channel(_connect(path))
         self.channel.subscribe(1, SECTIONS)
+        self._path = path
         self._told = told
         self._seq: int | None = None
         self._since = time.monotonic()
@@ -84,7 +87,14 @@ class Follower:
         return self.channel.fileno()
 
     def readable(self) -> None:
-        self.channel.receive()
+        try:
+            self.channel.receive()
+        except DaemonUnreachable:
+            self._told.lost += 1
+            self.channel.close()
+            self.channel = Channel(_connect(self._path))
+            self.channel.subscribe(1, SECTIONS)
+            time.sleep(0.1)
         for frame in self.channel.frames():
             self._told.frames += 1
             if self._seq is not None:
@@ -184,7 +194,7 @@ def start_user(path: str, uid: int | None, clients: int, pause: float, until: fl
     status = 1
     try:
         told = be_user(path, uid, clients, pause, until)
-        os.write(write_end, json.dumps([told.frames, told.missed, told.longest_wait_seconds, told.thrown_out]).encode())
+        os.write(write_end, json.dumps(astuple(told)).encode())
         status = 0
     except BaseException as error:
         os.write(2, f"clients of uid {uid}: {error!r}\n".encode())
@@ -193,23 +203,71 @@ def start_user(path: str, uid: int | None, clients: int, pause: float, until: fl
 
 @dataclass
 class Process:
-    """One of ztopd's, as it was over the run."""
+    """One of ztopd's, as it was over the run; another one in its place where it was started again."""
 
-    pid: int
     rss: list[int] = field(default_factory=list)
-    cpu_seconds: list[float] = field(default_factory=list)
+    cpu_seconds: float = 0.0
+    pid: int | None = None
+    starts: int = 0
+    _seconds: float = 0.0
 
-    def look(self) -> None:
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        self.cpu_seconds.append(sum(map(int, fields[11:13])) / TICKS_PER_SECOND)
-        self.rss.append(rss_bytes(self.pid))
+    def look(self, pid: int | None) -> None:
+        if pid is None:
+            return
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            self.rss.append(rss_bytes(pid))
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        seconds = sum(map(int, fields[11:13])) / TICKS_PER_SECOND
+        if pid == self.pid:
+            self.cpu_seconds += seconds - self._seconds
+        else:
+            self.starts += 1
+        self.pid, self._seconds = pid, seconds
 
     def print(self, name: str, seconds: float) -> None:
         start, end, most = (value / (1 << 20) for value in (self.rss[0], self.rss[-1], max(self.rss)))
-        cpu = 100 * (self.cpu_seconds[-1] - self.cpu_seconds[0]) / seconds
+        cpu = 100 * self.cpu_seconds / seconds
+        again = f"; started again {self.starts - 1} times" if self.starts > 1 else ""
         print(
-            f"{name}: RSS {start:.1f} MiB at the start, {end:.1f} at the end, {most:.1f} at most; {cpu:.1f} % of a core"
+            f"{name}: RSS {start:.1f} MiB at the start, {end:.1f} at the end, {most:.1f} at most; "
+            f"{cpu:.1f} % of a core{again}"
         )
+
+
+class Innocent:
+    """Asks for snapshots, and follows the health of the sampler."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.taken: list[float] = []
+        self.frames: list[Frame] = []
+        self.lost = 0
+        self._come()
+
+    def _come(self) -> None:
+        self.session = connected(self._path)
+        self._follower = Channel(_connect(str(self._path)))
+        self._follower.subscribe(1, ["sources"])
+
+    def ask(self) -> None:
+        """Once, with a pause after it."""
+        asked = time.monotonic()
+        try:
+            self.session.snapshot()
+            self._follower.receive()
+        except DaemonUnreachable:
+            self.lost += 1
+            self.close()
+            self._come()
+        self.taken.append(time.monotonic() - asked)
+        self.frames += self._follower.frames()
+        time.sleep(max(0.0, asked + ASK_SECONDS - time.monotonic()))
+
+    def close(self) -> None:
+        self.session.close()
+        self._follower.close()
 
 
 def busy_seconds() -> tuple[float, float]:
@@ -225,44 +283,32 @@ def percentile(values: list[float], share: float) -> float:
 
 def load(path: Path, pid: int, minutes: float, clients: int, pause: float) -> None:
     """The run."""
-    with connected(path) as innocent, connected(path) as watcher:
-        # the second one follows the first by less than an interval
-        first = list(islice(watcher.frames(sections=["sources"]), 4))[-1]
-        found = roles(family(pid))
-        processes = {
-            name: Process(member)
-            for name, member in zip(("sampler", "server", "reader"), found, strict=True)
-            if member is not None
-        }
-        for process in processes.values():
-            process.look()
-        began = time.monotonic()
-        until = began + minutes * 60
-        users = USERS if os.geteuid() == 0 else 1
-        if users == 1:
-            clients = min(clients, MOST_AS_ONE_USER)
-        started = [
-            start_user(str(path), FIRST_UID + number if users > 1 else None, clients // users, pause, until)
-            for number in range(users)
-        ]
-        busy_before, all_before = busy_seconds()
-        taken: list[float] = []
-        follower = Channel(_connect(str(path)))
-        follower.subscribe(1, ["sources"])
-        frames: list[Frame] = []
-        while time.monotonic() < until:
-            asked = time.monotonic()
-            innocent.snapshot()
-            taken.append(time.monotonic() - asked)
-            time.sleep(max(0.0, asked + ASK_SECONDS - time.monotonic()))
-            if len(taken) % 5 == 0:
-                for process in processes.values():
-                    process.look()
-            follower.receive()
-            frames += follower.frames()
-        status = innocent.status()
-        seconds = time.monotonic() - began
-        busy, whole = (after - before for after, before in zip(busy_seconds(), (busy_before, all_before), strict=True))
+    innocent = Innocent(path)
+    # the second frame follows the first by less than an interval
+    while len(innocent.frames) < 4:
+        innocent.ask()
+    innocent.taken, innocent.frames = [], innocent.frames[-1:]
+    processes = {"sampler": Process(), "server": Process(), "reader": Process()}
+    began = time.monotonic()
+    until = began + minutes * 60
+    users = USERS if os.geteuid() == 0 else 1
+    if users == 1:
+        clients = min(clients, MOST_AS_ONE_USER)
+    started = [
+        start_user(str(path), FIRST_UID + number if users > 1 else None, clients // users, pause, until)
+        for number in range(users)
+    ]
+    busy_before, all_before = busy_seconds()
+    while time.monotonic() < until:
+        if len(innocent.taken) % 5 == 0:
+            for process, member in zip(processes.values(), roles(family(pid)), strict=True):
+                process.look(member)
+        innocent.ask()
+    status = innocent.session.status()
+    seconds = time.monotonic() - began
+    busy, whole = (after - before for after, before in zip(busy_seconds(), (busy_before, all_before), strict=True))
+    innocent.close()
+    taken, frames = innocent.taken, innocent.frames
     tolds = []
     for child, read_end in started:
         with os.fdopen(read_end) as pipe:
@@ -270,8 +316,8 @@ def load(path: Path, pid: int, minutes: float, clients: int, pause: float) -> No
         os.waitpid(child, 0)
         tolds.append(Told(*json.loads(words)))
     off = [abs((later.boottime_ns - before.boottime_ns) / 1e6 - 1000) for before, later in pairwise(frames)]
-    skipped = [each.cell("sources", "skipped", ("sampler",)) for each in (first, frames[-1])]
-    ticks = frames[-1].seq - first.seq
+    skipped = [each.cell("sources", "skipped", ("sampler",)) for each in (frames[0], frames[-1])]
+    ticks = frames[-1].seq - frames[0].seq
     print(f"{users} users with {clients // users} clients each, {seconds / 60:.1f} minutes, {ticks} ticks")
     print(
         f"ticks skipped by the sampler: {skipped[1] - skipped[0]}; "  # type: ignore[operator]
@@ -286,7 +332,8 @@ def load(path: Path, pid: int, minutes: float, clients: int, pause: float) -> No
     for name, process in processes.items():
         process.print(name, seconds)
     print(
-        f"thrown out: {sum(told.thrown_out for told in tolds)}; protocol violations {status['protocol_violations']}, "
+        f"thrown out: {sum(told.thrown_out for told in tolds)}, lost without a fault of theirs: "
+        f"{innocent.lost + sum(told.lost for told in tolds)}; protocol violations {status['protocol_violations']}, "
         f"deltas dropped {status['dropped_deltas']}"
     )
     print(f"the machine, with all that went on: {100 * busy / whole:.0f} % busy, load {os.getloadavg()[1]:.1f}")
