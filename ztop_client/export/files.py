@@ -59,8 +59,11 @@ class _Unfinished:
     """The name under which a file is written until it is complete."""
 
     def __init__(self, path: str) -> None:
+        """Makes the file. Raises :exc:`OSError`, also where one, or a link, has that name already."""
         self._path = path
         self.path = f"{path}.{os.getpid()}.part"
+        # as a recording: what was shown to its user may be for nobody else
+        os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
     def finish(self) -> None:
         os.replace(self.path, self._path)
@@ -76,7 +79,7 @@ class _TextFile:
     def __init__(self, path: str, kind: Format, columns: Sequence[ExportColumn]) -> None:
         self._unfinished = _Unfinished(path)
         self._names = ("time", *(column.name for column in columns))
-        self._file: TextIO = open(self._unfinished.path, "x", encoding="utf-8", newline="")  # noqa: SIM115
+        self._file: TextIO = open(self._unfinished.path, "w", encoding="utf-8", newline="")  # noqa: SIM115
         self._csv = csv.writer(self._file) if kind is Format.CSV else None
         if self._csv is not None:
             self._csv.writerow(self._names)

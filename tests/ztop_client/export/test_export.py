@@ -150,6 +150,17 @@ class TestFiles:
         assert os.listdir(tmp_path) == [out.name]
         assert out.read_text() == "before"
 
+    @pytest.mark.parametrize("kind", list(Format))
+    def test_it_is_for_nobody_else_and_written_through_no_link(self, tmp_path: Path, kind: Format) -> None:
+        out, theirs = tmp_path / f"out{kind}", tmp_path / "theirs"
+        export(frames(), str(out), ["processes"])
+        assert out.stat().st_mode & 0o777 == 0o600
+        theirs.write_text("before")
+        Path(f"{out}.{os.getpid()}.part").symlink_to(theirs)
+        with pytest.raises(FileExistsError):
+            export(frames(), str(out), ["processes"])
+        assert theirs.read_text() == "before"
+
     def test_no_frame_at_all(self, tmp_path: Path) -> None:
         with pytest.raises(ExportError, match="no frame of that time"):
             export([], str(tmp_path / "out.csv"), ["processes"])
