@@ -23,3 +23,12 @@ def rss_bytes(pid: int) -> int | None:
             return int(statm.read().split()[1]) * _PAGE_BYTES
     except OSError:
         return None
+
+
+def cpu_wait_ns(pid: int) -> int:
+    """How long the first thread of a process has waited for a CPU that others had; 0 where that is not known."""
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as schedstat:
+            return int(schedstat.read().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0

@@ -15,6 +15,7 @@ from ztop_protocol.frame import Frame, Section
 from ztopd.collectors.perf.events import Counting
 from ztopd.collectors.source import Roots
 from ztopd.configuration import MEBIBYTE, GpuConfiguration, HistoryConfiguration
+from ztopd.sampler import own
 from ztopd.sampler.clocks import read_clocks
 from ztopd.sampler.pipe import FeedPipe
 
@@ -69,6 +70,8 @@ class Server:
         self.pidfd: int | None = None
         self._unanswered = 0
         self._unanswered_since = 0.0
+        self._waited_ns = 0
+        """For a CPU, when it was known to be behind."""
         self._has_answered = False
         self._newest: Frame | None = None
         """What a server that is started anew gets at once."""
@@ -151,6 +154,8 @@ class Server:
             if self._unanswered == 0:
                 self._unanswered_since = time.monotonic()
             self._unanswered += 1
+            if self._unanswered == 2:
+                self._waited_ns = self._cpu_wait_ns()
             try:
                 self.pipe.offer(frame)
             except BrokenPipeError:
@@ -178,11 +183,21 @@ class Server:
         self._unanswered, self._has_answered = 0, True
 
     def end_if_hung(self, now: float) -> None:
-        """Kills one that answers no more. A machine that stood still left one frame unanswered at most."""
+        """Kills one that answers no more, though it could: what it waited for a CPU does not count.
+
+        A machine that stood still left one frame unanswered at most.
+        """
         patience_s = HUNG_S if self._has_answered else STARTING_S
-        if self._child is not None and self._unanswered > 1 and now - self._unanswered_since >= patience_s:
-            _log.warning("the server process took no frame for %.0f s", now - self._unanswered_since)
+        unanswered_s = now - self._unanswered_since
+        if self._child is None or self._unanswered <= 1 or unanswered_s < patience_s:
+            return
+        waited_s = (self._cpu_wait_ns() - self._waited_ns) / 1e9
+        if unanswered_s - waited_s >= patience_s:
+            _log.warning("the server process took no frame for %.0f s", unanswered_s)
             self.ended(now)
+
+    def _cpu_wait_ns(self) -> int:
+        return 0 if self._child is None else own.cpu_wait_ns(self._child.pid)
 
     def ended(self, now: float) -> None:
         """The child died, or its pipe broke."""

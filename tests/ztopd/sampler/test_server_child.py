@@ -13,6 +13,7 @@ import pytest
 from ztop_protocol.frame import Frame
 from ztopd.configuration import STORE_OFF, Configuration, HistoryConfiguration
 from ztopd.feed import TAKEN
+from ztopd.sampler import own
 from ztopd.sampler.server_child import HUNG_S, STARTING_S, Server
 from ztopd.socket_path import ListeningSocket
 
@@ -60,6 +61,31 @@ def test_one_that_hangs_is_started_again(server: Server) -> None:
     server.start_if_due(server.start_due)
     # it is given what the other one did not take
     wait_for_answer(server)
+
+
+def test_one_that_waits_for_a_cpu_does_not_hang(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine where hundreds want to run it would be started again and again, and its clients with it."""
+    server.offer(frame(1))
+    wait_for_answer(server)
+    waiting = server.pidfd
+    assert waiting is not None
+    signal.pidfd_send_signal(waiting, signal.SIGSTOP)
+    waited_ns = 5 * 10**9
+    monkeypatch.setattr(own, "cpu_wait_ns", lambda _pid: waited_ns)
+    now = time.monotonic()
+    for seq in (2, 3, 4):
+        server.offer(frame(seq))
+    waited_ns += 30 * 10**9
+    server.end_if_hung(now + HUNG_S + 29)
+    assert server.pidfd == waiting
+    server.end_if_hung(now + HUNG_S + 31)
+    assert server.pidfd is None
+
+
+def test_what_is_waited_for_is_counted() -> None:
+    told = own.cpu_wait_ns(os.getpid())
+    assert 0 <= told <= int(Path("/proc/self/schedstat").read_text().split()[1])
+    assert own.cpu_wait_ns(1 << 30) == 0
 
 
 def test_one_that_starts_has_more_time(server: Server) -> None:
