@@ -1,16 +1,15 @@
 #!/usr/bin/env python3
 """What watching GPUs costs: ztopd + ztop-g beside nvitop and nvtop, all at 1 s in 200x50 terminals, in one run.
 
-    bench/gpus.py [--gpus 8] [--processes 20] [--growing 1] [--seconds 30] [--nvitop VENV/bin/nvitop]
+    bench/gpus.py [--gpus 8] [--processes 20] [--growing 1] [--seconds 30] [--nvitop PATH] [--nvtop PATH]
 
 NVML is the stand-in of tests/nvml for all of them: GPUs with --processes real processes on each. On --growing of them
 memory grows, and never rests. ztopd polls them five times a second, and watches the rest of the machine too. Figures
-as in bench/monitors.py. Needs a C compiler; nvitop comes from where the option says, nvtop from PATH. Run it with the
-Python that tests ztop, e.g. .venv/bin/python.
+as in bench/monitors.py. Needs a C compiler; the peers come from where the options say, and are left out without. Run
+it with the Python that tests ztop, e.g. .venv/bin/python.
 """
 
 import argparse
-import shutil
 import sys
 import tempfile
 import time
@@ -47,7 +46,7 @@ def busy_gpus(path: Path, pids: Iterator[int], gpus: int, processes: int, grow: 
     return nvml
 
 
-def monitors_of(folder: Path, nvml: StandIn, nvitop: Path | None) -> list[Monitor]:
+def monitors_of(folder: Path, nvml: StandIn, nvitop: Path | None, nvtop: Path | None = None) -> list[Monitor]:
     """Ours and the peers that are there, over the stand-in."""
     daemon, client = ours(folder)
     client.name = "ztop-g"
@@ -55,8 +54,10 @@ def monitors_of(folder: Path, nvml: StandIn, nvitop: Path | None) -> list[Monito
     found = [daemon, client]
     if nvitop is not None:
         found.append(Monitor("nvitop", [str(nvitop), "--monitor", "full", "--interval", "1"]))
-    if shutil.which("nvtop") is not None:
-        found.append(Monitor("nvtop", ["nvtop", "--delay", "10"]))
+    if nvtop is not None:
+        # its configuration could say something else
+        settings = {"XDG_CONFIG_HOME": str(folder / "config")}
+        found.append(Monitor("nvtop", [str(nvtop), "--delay", "10"], settings))
     for missing in {"nvitop", "nvtop"} - {monitor.name for monitor in found}:
         print(f"{missing} is not there: left out", file=sys.stderr)
     for monitor in found:
@@ -72,6 +73,7 @@ def main() -> None:
     arguments.add_argument("--growing", type=int, default=1)
     arguments.add_argument("--seconds", type=float, default=30)
     arguments.add_argument("--nvitop", type=Path)
+    arguments.add_argument("--nvtop", type=Path)
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -80,7 +82,7 @@ def main() -> None:
         try:
             pids = iter(family(load.pid)[1:])
             nvml = busy_gpus(folder / "nvml", pids, options.gpus, options.processes, options.growing)
-            for monitor in monitors_of(folder, nvml, options.nvitop):
+            for monitor in monitors_of(folder, nvml, options.nvitop, options.nvtop):
                 monitor.start()
                 monitors.append(monitor)
                 drain(monitors, 4.0)

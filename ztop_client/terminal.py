@@ -64,10 +64,15 @@ class Terminal(raw.Screen):
         if size != self._painted_size:
             output.append(_CLEAR)
             self._painted = []
+        unpainted = len(output)
         for row, line in enumerate(lines):
             if row >= len(self._painted) or self._painted[row] != line:
                 output.append(b"\x1b[%dH" % (row + 1))
                 self._paint(line, output)
+        if len(output) == unpainted and size == self._painted_size:
+            # a terminal that is woken for nothing costs as much as to find that there is nothing
+            self._painted_canvas = canvas
+            return
         output.append(_WRAP)
         if self.modes.synchronized_output:
             output = [_BEGIN_FRAME, *output, _END_FRAME]
