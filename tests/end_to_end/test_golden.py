@@ -32,8 +32,11 @@ VARIES = {
         *("size_bytes", "used_bytes", "available_bytes", "inodes_total", "inodes_used", "inodes_available"),
         "answered_boottime_ns",
     },
-    # what time it is
-    "sources": {"cost_ns", "sampled_boottime_ns", "skipped"},
+    # what time it is, and what that costs here
+    "sources": {
+        *("cost_ns", "duration_ns", "period_ns", "cpu_time_ns", "rss_bytes"),
+        *("sampled_boottime_ns", "skipped"),
+    },
 }
 """The columns that are left out, by section."""
 HAPPENED = {"events", "process_events"}

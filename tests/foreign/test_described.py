@@ -69,6 +69,7 @@ def fields(value: Any) -> set[str]:
 
 SECTION = {"sampled_boottime_ns", "columns", "rows"}
 FRAME = {"seq", "time_ns", "boottime_ns", "boot_id", "sections"}
+NEWEST = FRAME | {"interval_ns"}
 
 
 @pytest.mark.parametrize(
@@ -93,8 +94,8 @@ def test_hello(client: Client) -> None:
 
 def test_snapshot(client: Client) -> None:
     answer = client.call("snapshot", {"sections": ["host", "processes"]})
-    assert set(answer) == FRAME == shown("`snapshot`") - set(answer["sections"])
-    assert fields(answer) == FRAME | SECTION | {"host", "processes"}
+    assert set(answer) == NEWEST == shown("`snapshot`") - set(answer["sections"])
+    assert fields(answer) == NEWEST | SECTION | {"host", "processes"}
 
 
 def test_asof(client: Client) -> None:
@@ -158,8 +159,8 @@ def test_subscribe(client: Client) -> None:
     first, second = client.read(), client.read()
     assert (first[:2], second[:2]) == ([2, "frame"], [2, "delta"])
     (frame,), (delta,) = first[2], second[2]
-    assert set(frame) == FRAME | {"subscription"}
-    assert set(delta) == FRAME | {"subscription", "base_seq", "gone_sections"}
+    assert set(frame) == NEWEST | {"subscription"}
+    assert set(delta) == NEWEST | {"subscription", "base_seq", "gone_sections"}
     assert delta["base_seq"] == frame["seq"]
     assert set(delta["sections"]["processes"]) == {"sampled_boottime_ns", "new", "changed", "gone"}
     assert shown("`subscribe`") <= fields(answer) | fields(frame) | fields(delta)

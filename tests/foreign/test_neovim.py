@@ -65,7 +65,7 @@ def test_hello(answers: dict[str, Any]) -> None:
 
 def test_snapshot(answers: dict[str, Any]) -> None:
     snapshot = answers["snapshot"]
-    assert set(snapshot) == {"seq", "time_ns", "boottime_ns", "boot_id", "sections"}
+    assert set(snapshot) == {"seq", "time_ns", "boottime_ns", "boot_id", "interval_ns", "sections"}
     assert set(snapshot["sections"]) == {"host", "processes"}
     (host,) = table(snapshot, "host")
     assert host["hostname"] == os.uname().nodename
