@@ -1,11 +1,13 @@
 """The incident file: what it holds, and what it does not say."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.protocol.recorded_frames import made
+from tests.ztop_client import fake_source
 from ztop_client.incident import incident_path, redacted, save
 from ztop_client.sources.past import RecordedPast
 from ztop_protocol.frame import Frame
@@ -13,6 +15,7 @@ from ztop_protocol.recording_format import RecordingError
 from ztop_protocol.schema import SECTIONS
 
 SECOND = 10**9
+EPOCH = 1_700_000_000 * SECOND
 
 
 def read(path: Path) -> list[Frame]:
@@ -31,6 +34,25 @@ def test_what_is_saved_is_what_was(tmp_path: Path) -> None:
     assert [frame.seq for frame in found] == [1, 2, 3, 9, 10]
     for frame, expected in zip(found, frames, strict=True):
         assert {n: s.rows for n, s in frame.sections.items()} == {n: s.rows for n, s in expected.sections.items()}
+
+
+def test_what_was_sampled_less_often_has_no_gaps(tmp_path: Path) -> None:
+    frames: list[Frame] = []
+    now = 0
+    for seq, seconds in enumerate((1, 1, 4, 4, 4, 1, 1), 1):
+        now += seconds * SECOND
+        sampler = fake_source.row("sources", source="sampler", state="ok", period_ns=seconds * SECOND)
+        plain = replace(made(seq), time_ns=EPOCH + now, boottime_ns=now)
+        frames.append(fake_source.with_sections(plain, ("sources", [sampler])))
+    save(frames, str(tmp_path / "a.ztop"), SECOND)
+    past = RecordedPast(str(tmp_path / "a.ztop"))
+    try:
+        for before, after in pairwise(frames[2:]):
+            moment = past.at(after.time_ns - 1_000_000)
+            assert moment.pair.current.seq == before.seq
+            assert not moment.gap
+    finally:
+        past.close()
 
 
 def test_redacted_it_names_nobody(tmp_path: Path) -> None:
