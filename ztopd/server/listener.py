@@ -223,6 +223,8 @@ class ClientConnection(asyncio.Protocol):
             self._linger.cancel()
         if self._session is not None:
             self._session.close()
+            # it knows us: with all that was read it would wait for the garbage collector, which looks seldom
+            self._session = None
         if self._peer is not None:
             assert self._transport is not None
             self._listener.dismiss(self._peer, self._transport)
