@@ -1,9 +1,11 @@
 """Limits by user, in a loop of our own: sockets whose users are said by the test, since only root could be several."""
 
 import asyncio
+import gc
 import os
 import socket
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from ztopd.server.listener import (
     MAX_CONNECTIONS,
     MAX_CONNECTIONS_PER_UID,
     RESERVED_CONNECTIONS,
+    ClientConnection,
     Listener,
 )
 
@@ -298,3 +301,34 @@ def test_who_asks_and_is_gone_leaves_no_line_for_each_answer(
 
     play(scene)
     assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+def test_what_was_read_of_who_is_thrown_out_waits_for_no_garbage_collector(play: Callable[[Scene], None]) -> None:
+    """Thousands come and go in a second: what each leaves would be hundreds of MiB when the collector looks."""
+
+    async def scene(users: Users) -> None:
+        make, made = users.listener.connection, []
+
+        def connection() -> ClientConnection:
+            one = make()
+            made.append(weakref.ref(one))
+            return one
+
+        users.listener.connection = connection  # type: ignore[method-assign]
+        for _ in range(10):
+            for data in (b"\xc1" * 1000, request("ping") * 10, request("subscribe") + b"\x91" * 5000):
+                end = await users.connect(GREEDY)
+                end.send(data)
+                await until(lambda end=end: bool(end.read()) or end.is_ended)  # type: ignore[misc]
+                end.socket.close()
+        await until(lambda: not users.listener.hub.statistics.clients)
+        await rounds(10)
+        assert len(made) == 30
+        assert sum(each() is not None for each in made) <= 2
+
+    gc.collect()
+    gc.disable()
+    try:
+        play(scene)
+    finally:
+        gc.enable()
