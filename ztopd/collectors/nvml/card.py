@@ -80,7 +80,7 @@ class Card:
         self._eta: Eta | None = None
         self._processes_turn = Turn(PROCESSES_NS)
         self._of_process: dict[int, Series] = {}
-        self._users = Users(identity.uuid, {}, 0, {}, {}, None, 0.0)
+        self._users = self._nobody = Users(identity.uuid, {}, 0, {}, {}, None, 0.0)
         self.warning: VramLow | None = None
         """The one that began with the last poll."""
 
@@ -94,8 +94,9 @@ class Card:
             self._of_process.clear()
         self._series.add(used)
         self._velocity, self._eta = self._series.velocity(), None
-        is_turn = not self.divided and self._processes_turn.comes(now_ns)
-        if is_turn or (not self.divided and (used is None or used != before)):
+        if self.divided:
+            self._forget_processes()
+        elif (is_turn := self._processes_turn.comes(now_ns)) or used is None or used != before:
             self._poll_processes(now_ns, is_turn)
         if used is not None and free is not None and not self.divided:
             self._eta, begins = self._approach.add(now_ns, used, free, self._velocity)
@@ -110,6 +111,8 @@ class Card:
     def _poll_processes(self, now_ns: int, whole: bool) -> None:
         uses, known = self.device.read_processes(whole), self._users
         if uses is None:
+            if now_ns - known.sampled_boottime_ns > GAP_NS:
+                self._forget_processes()
             return
         if now_ns - known.sampled_boottime_ns > GAP_NS:
             self._of_process.clear()
@@ -118,6 +121,12 @@ class Card:
             for pid, use in uses.items():
                 self._of_process[pid].add(use.vram_bytes)
         self._users = known._replace(uses=uses, sampled_boottime_ns=now_ns)
+
+    def _forget_processes(self) -> None:
+        """Nobody is known to use it any more."""
+        if self._users is not self._nobody:
+            self._users = self._nobody
+            self._of_process.clear()
 
     def _estimate(self) -> None:
         """The slopes of the processes: many, and so less often than that of the GPU."""

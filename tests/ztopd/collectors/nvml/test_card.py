@@ -139,3 +139,25 @@ def test_no_warning_stands_or_not_where_memory_is_not_known() -> None:
     assert card.reading().row()[GPUS.position["vram_low"]] is True
     card.poll_memory(130 * SECOND)
     assert card.reading().row()[GPUS.position["vram_low"]] is None
+
+
+def test_a_gpu_that_is_divided_has_no_processes_any_more() -> None:
+    card, _ = card_of([GIB] * 9)
+    poll(card, 2)
+    assert users(card).uses
+    card.divided = True
+    for number in range(3, 9):
+        card.poll_memory(100 * SECOND + number * SECOND // 5)
+        assert not users(card).uses
+    card.divided = False
+    card.poll_memory(102 * SECOND)
+    assert users(card).uses
+
+
+def test_processes_that_nvml_tells_no_more_are_not_kept_for_ever() -> None:
+    card, _ = card_of([GIB + poll * MIB for poll in range(30)])
+    poll(card, 5)
+    cast(Any, card.device).read_processes = lambda whole: None
+    for number in range(6, 30):
+        card.poll_memory(100 * SECOND + number * SECOND // 5)
+        assert bool(users(card).uses) == (number <= 15)
