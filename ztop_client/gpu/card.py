@@ -129,9 +129,8 @@ def _memory(gpu: Gpu) -> Sequence[Segment]:
 
 def _alarm(gpu: Gpu) -> Pieces:
     """What must not be overlooked, in a few cells; empty where nothing is."""
-    text = None
-    if gpu.is_urgent:
+    text = gpu.trouble
+    if text is None and gpu.is_urgent:
         eta = gpu["oom_eta_seconds"]
         text = "!! FULL" if eta is None else f"!! {seconds_text(eta)}"
-    text = gpu.trouble if text is None else text
     return [] if text is None else [("alarm", f" {text} ")]

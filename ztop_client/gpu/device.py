@@ -101,6 +101,10 @@ def why_none(frame: Frame) -> str | None:
 
 def warnings(gpu: Gpu) -> Iterator[tuple[str, str]]:
     """What is wrong with it, what matters most first: the name of a style, and words."""
+    # before what it said when it answered last
+    if (trouble := gpu.trouble) is not None:
+        reason = gpu["reason"]
+        yield "alarm", trouble + (f": {reason}" if reason else "")
     if (eta := gpu.number("oom_eta_seconds")) is not None:
         low, high = (seconds_text(gpu[f"oom_eta_{end}_seconds"]) for end in ("low", "high"))
         between = "" if low == high else f" ({low} to {high})"
@@ -109,9 +113,6 @@ def warnings(gpu: Gpu) -> Iterator[tuple[str, str]]:
         yield style, f"{sign}MEMORY FULL IN {seconds_text(eta)}{between}"
     elif gpu.is_urgent:
         yield "alarm", "!! MEMORY RUNS OUT"
-    if (trouble := gpu.trouble) is not None:
-        reason = gpu["reason"]
-        yield "alarm", trouble + (f": {reason}" if reason else "")
     if (xid := gpu["xid"]) is not None:
         yield "hot", f"Xid {xid}"
     if errors := gpu.number("ecc_volatile_uncorrected_errors"):

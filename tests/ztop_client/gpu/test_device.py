@@ -79,6 +79,11 @@ def test_what_is_wrong(cells: dict[str, Cell], expected: tuple[str, str]) -> Non
     assert words(of(gpu(10, 0, **cells))) == [expected]
 
 
+def test_that_it_hangs_comes_before_what_it_said_then() -> None:
+    hung = gpu(10, 0, state="hung", reason="no answer", sampled_boottime_ns=1001 * SECOND, oom_eta_seconds=12.0)
+    assert [text for _, text in words(of(hung))] == ["HUNG 9s: no answer", "MEMORY FULL IN 12s"]
+
+
 def test_nothing_is_wrong() -> None:
     assert words(of(gpu(10, 0))) == []
     assert words(of(gpu(10, 0, throttle_reasons=None))) == []

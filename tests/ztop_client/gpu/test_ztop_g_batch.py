@@ -48,6 +48,13 @@ def test_a_page_of_a_recording(tmp_path: Path) -> None:
     assert first.split()[:10] == ["0", "7000", "alice", "C", "88.0", "68.4G", "200.0", "!", "38s", "50.0"]
 
 
+def test_what_hangs_is_not_said_to_be_busy(tmp_path: Path) -> None:
+    result = ztop_g(tmp_path, "-b", "--replay", recording(tmp_path, "hung"), "-n", "1")
+    page = result.stdout.splitlines()
+    hung = next(place for place, line in enumerate(page) if line.startswith("GPU 1 "))
+    assert ": - busy, " in page[hung] and any("  HUNG " in line for line in page[hung:])
+
+
 def test_json_has_the_gpus_and_their_processes(tmp_path: Path) -> None:
     first, *others = lines(tmp_path, "--replay", recording(tmp_path, "2"))
     assert len(others) == 2, "each frame that has one before it"
