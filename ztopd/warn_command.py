@@ -77,7 +77,7 @@ class WarnCommand:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
-                env={**os.environ, **told},
+                env={**{name: value for name, value in os.environ.items() if not name.startswith(_PREFIX)}, **told},
                 start_new_session=True,
             )
             try:
