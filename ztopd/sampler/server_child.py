@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 BACKOFF_S = (0.1, 5.0)
 STOP_S = 3.0
+KILLED_S = 1.0
+"""So long is one that was killed waited for. What waits for a dead disk cannot be killed: no tick waits for that."""
 HUNG_S, STARTING_S = 12.0, 60.0
 """A server that leaves frames unanswered for so long is started again: sooner than systemd's watchdog would end all of
 us, and later while it has not answered at all yet."""
@@ -73,6 +76,8 @@ class Server:
         self._waited_ns = 0
         """For a CPU, when it was known to be behind."""
         self._has_answered = False
+        self._killed: list[subprocess.Popen[bytes]] = []
+        """Those that are not gone all the same."""
         self._newest: Frame | None = None
         """What a server that is started anew gets at once."""
         self.is_over = False
@@ -81,6 +86,7 @@ class Server:
     def start_if_due(self, now: float) -> None:
         if self._child is not None or now < self._not_before or self.is_over:
             return
+        self._killed = [child for child in self._killed if child.poll() is None]
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         self.wishes_fd, wish_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         client_fd = self._private_fd if self._listening is None else self._listening.fileno()
@@ -204,11 +210,20 @@ class Server:
         child = self._forget()
         if child is None:
             return
-        child.kill()
-        status = child.wait()
+        status = self._kill(child)
         if now - self._started > 10 * BACKOFF_S[1]:
             self._backoff = BACKOFF_S[0]
-        self._is_not_there(f"ended with status {status}", now)
+        hangs = "hangs in the kernel, and cannot be killed"
+        self._is_not_there(hangs if status is None else f"ended with status {status}", now)
+
+    def _kill(self, child: "subprocess.Popen[bytes]") -> int | None:
+        """Its exit status; None of one that does not even end so."""
+        child.kill()
+        try:
+            return child.wait(KILLED_S)
+        except subprocess.TimeoutExpired:
+            self._killed.append(child)
+            return None
 
     def _is_not_there(self, why: str, now: float) -> None:
         if self._listening is None:
@@ -221,13 +236,16 @@ class Server:
     def stop(self) -> None:
         """Closes the pipe, which ends the server, and waits for that."""
         child = self._forget()
-        if child is None:
-            return
-        try:
-            child.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        if child is not None:
+            try:
+                child.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self._kill(child)
+        for killed in self._killed:
+            if killed.poll() is None:
+                _log.warning("the server process %d cannot be killed: it hangs in the kernel", killed.pid)
+                # it is left to init
+                killed.returncode = -signal.SIGKILL
 
     def _forget(self) -> "subprocess.Popen[bytes] | None":
         child, self._child = self._child, None

@@ -13,7 +13,7 @@ import pytest
 from ztop_protocol.frame import Frame
 from ztopd.configuration import STORE_OFF, Configuration, HistoryConfiguration
 from ztopd.feed import TAKEN
-from ztopd.sampler import own
+from ztopd.sampler import own, server_child
 from ztopd.sampler.server_child import HUNG_S, STARTING_S, Server
 from ztopd.socket_path import ListeningSocket
 
@@ -80,6 +80,26 @@ def test_one_that_waits_for_a_cpu_does_not_hang(server: Server, monkeypatch: pyt
     assert server.pidfd == waiting
     server.end_if_hung(now + HUNG_S + 31)
     assert server.pidfd is None
+
+
+def test_no_tick_waits_for_one_that_cannot_be_killed(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What waits for a dead disk: here, one that nobody kills."""
+    child = server._child
+    assert child is not None
+    monkeypatch.setattr(server_child, "KILLED_S", 0.01)
+    monkeypatch.setattr(child, "kill", lambda: None)
+    server.ended(time.monotonic())
+    assert "hangs in the kernel, and cannot be killed; it is started again" in caplog.text
+    server.start_if_due(server.start_due)
+    server.offer(frame(1))
+    wait_for_answer(server)
+    # it is waited for when it ends after all
+    child.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while child.poll() is None:
+        assert time.monotonic() < deadline
 
 
 def test_what_is_waited_for_is_counted() -> None:
