@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
+from ztop_client.formats import rate_text
 from ztop_client.glyphs import Glyphs
 from ztop_client.gpu.card import Pieces, bars, engines, facts, notes, one_line, title
 from ztop_client.gpu.device import OLD_NS, Gpu, age_ns, gpus, why_none
 from ztop_client.gpu.layout import GAP, Form, Layout, layout
+from ztop_client.gpu.unchanged import Unchanged
 from ztop_client.history import Figure, History
-from ztop_client.widgets.canvas import Line, draw
+from ztop_client.widgets.canvas import Line, Piece, draw
 from ztop_client.widgets.footer import message_lines
 from ztop_client.widgets.strip import columns_of, strip
-from ztop_protocol.frame import Frame, Key
+from ztop_protocol.frame import Cell, Frame, Key
 from ztop_protocol.rates import percent
 from ztop_protocol.schema import GPUS
 
@@ -23,6 +26,13 @@ _SPAN_CELLS = 9
 _CHART_SECONDS = 100
 """The fewest seconds of a chart."""
 _MOST_FACTS = 2
+_UNSEEN = frozenset({"sampled_boottime_ns", "energy_millijoules", "memory_free_bytes", "xid_boottime_ns"})
+"""Nothing of a card is made of these, nor of how old the data is but for what :func:`_said` has of it;"""
+_AS_RATES = ("nvlink_receive_bytes", "nvlink_transmit_bytes")
+"""and of these only of the rates, in words."""
+_seen_cells = itemgetter(
+    *(place for place, name in enumerate(GPUS.names) if name not in _UNSEEN and name not in _AS_RATES)
+)
 _WAITING = "What ztopd knows of GPUs has not come yet."
 
 
@@ -42,14 +52,20 @@ class Cards:
         self._frame: Frame | None = None
         self._gpus: Sequence[Gpu] = ()
         self._curves: dict[Key, _Curves] = {}
-        self._facts: dict[tuple[int, int], list[Pieces]] = {}
-        """Of the frame: by a GPU's place and the width of its card."""
+        self._said: dict[Cell, tuple[object, ...]] = {}
+        """Of the frame: all that each card is made of but its curves, by the GPU's UUID."""
+        self._facts: Unchanged[list[Pieces]] = Unchanged()
+        self._notes: Unchanged[Pieces] = Unchanged()
+        self._strips: Unchanged[list[list[Piece]]] = Unchanged()
+        self._blocks: Unchanged[list[Line]] = Unchanged()
+        self._kept_for: tuple[object, ...] = ()
+        """The size, and the GPUs: what is kept is of no other."""
 
     def show(self, previous: Frame | None, current: Frame) -> None:
         """A new frame."""
         self.remember(previous, current)
         self._frame, self._gpus = current, gpus(previous, current)
-        self._facts.clear()
+        self._said = {gpu["uuid"]: _said(gpu) for gpu in self._gpus}
 
     def remember(self, previous: Frame | None, current: Frame) -> None:
         """A frame that may not be shown, for the charts."""
@@ -69,6 +85,10 @@ class Cards:
             return []
         if not self._gpus:
             return message_lines(why_none(self._frame) or _WAITING, width, self._glyphs)[:most]
+        if (kept_for := (width, most, self._said.keys())) != self._kept_for:
+            self._kept_for = kept_for
+            for kept in (self._facts, self._notes, self._strips, self._blocks):
+                kept.forget()
         arranged = self._arranged(width, most)
         shown = self._seen(arranged)
         blocks = [self._block(gpu, arranged) for gpu in shown]
@@ -99,17 +119,28 @@ class Cards:
         return sorted(urgent[:room], key=lambda gpu: gpu.place)
 
     def _facts_of(self, gpu: Gpu, width: int) -> list[Pieces]:
-        known = self._facts.get((gpu.place, width))
-        if known is None:
-            known = self._facts[gpu.place, width] = facts(gpu, width, self._glyphs)
-        return known
+        uuid = gpu["uuid"]
+        return self._facts.get((uuid, width), self._said[uuid], lambda: facts(gpu, width, self._glyphs))
 
     def _noted(self, gpu: Gpu) -> list[Pieces]:
-        made = notes(gpu, self._glyphs)
+        uuid = gpu["uuid"]
+        made = self._notes.get(uuid, self._said[uuid], lambda: notes(gpu, self._glyphs))
         return [made] if made else []
 
-    def _block(self, gpu: Gpu, arranged: Layout) -> list[Pieces]:
+    def _block(self, gpu: Gpu, arranged: Layout) -> list[Line]:
         """The lines of one card."""
+        uuid, width = gpu["uuid"], arranged.width
+        charts = self._charts(gpu, width, arranged.chart) if arranged.form is Form.FULL else []
+
+        def drawn() -> list[Line]:
+            block = [*self._above(gpu, arranged), *charts][: arranged.height]
+            block += [[] for _ in range(arranged.height - len(block))]
+            return [draw(pieces, width, self._glyphs, "text") for pieces in block]
+
+        return self._blocks.get(uuid, (self._said[uuid], arranged, charts), drawn)
+
+    def _above(self, gpu: Gpu, arranged: Layout) -> list[Pieces]:
+        """What stands above the curves."""
         width, glyphs = arranged.width, self._glyphs
         if arranged.form is Form.LINE:
             return [one_line(gpu, width, glyphs)]
@@ -121,8 +152,7 @@ class Cards:
         block += [engines(gpu, width, glyphs), *self._noted(gpu)]
         block += self._facts_of(gpu, width)[: above - len(block)]
         # the charts of cards side by side stand side by side
-        block += [[] for _ in range(above - len(block))]
-        return [*block, *self._charts(gpu, width, arranged.chart), *([] for _ in range(arranged.between))]
+        return [*block, *([] for _ in range(above - len(block)))]
 
     def _charts(self, gpu: Gpu, width: int, height: int) -> list[Pieces]:
         curves = self._curves.get((gpu["uuid"],))
@@ -131,19 +161,22 @@ class Cards:
         half = (width - GAP) // 2
         # two curves of the same time; an odd cell is beside the second
         room = max(half - _LABEL_CELLS - _SPAN_CELLS, 1)
-        left = self._chart("GPU", curves.busy, half, room, height, _plain)
-        right = self._chart("Mem", curves.memory, width - GAP - half, room, height, _memory_style)
+        uuid = gpu["uuid"]
+        left = self._chart(uuid, "GPU", curves.busy, half, room, height, _plain)
+        right = self._chart(uuid, "Mem", curves.memory, width - GAP - half, room, height, _memory_style)
         return [[*one, ("text", " " * GAP), *other] for one, other in zip(left, right, strict=True)]
 
     def _chart(
-        self, label: str, history: History, width: int, room: int, height: int, style: Callable[[float], str]
-    ) -> list[Pieces]:
+        self, uuid: Cell, label: str, history: History, width: int, room: int, height: int,
+        style: Callable[[float], str],
+    ) -> list[Pieces]:  # fmt: skip
         assert self._frame is not None
         sampled = self._frame.sections["gpus"].sampled_boottime_ns
         count = columns_of(room, self._glyphs)
         seconds = next(seconds for seconds in (1, 2, 5, 10, 30) if count * seconds >= _CHART_SECONDS or seconds == 30)
         values = history.until(sampled, count, seconds)
         shares = [None if value is None else value / 100 for value in values]
+        curve = self._strips.get((uuid, label), (shares, height), lambda: strip(shares, height, self._glyphs, style))
         known = [share for share in shares if share is not None]
         span = f"{count * seconds // 60}m{count * seconds % 60:02d}s"
         beside = [f"max {max(known):.0%}" if known else "", *[""] * (height - 2), span]
@@ -153,19 +186,25 @@ class Cards:
                 *line,
                 ("dim", text.rjust(width - _LABEL_CELLS - room)),
             ]
-            for row, (line, text) in enumerate(zip(strip(shares, height, self._glyphs, style), beside, strict=True))
+            for row, (line, text) in enumerate(zip(curve, beside, strict=True))
         ]
 
-    def _beside(self, blocks: Sequence[Sequence[Pieces]], arranged: Layout, width: int) -> list[Line]:
+    def _beside(self, blocks: Sequence[Sequence[Line]], arranged: Layout, width: int) -> list[Line]:
         lines: list[Line] = []
         for row in range(arranged.height):
             line: Line = [("text", None, b" ")]
             for place, block in enumerate(blocks):
                 line += [("text", None, b" " * GAP)] if place else []
-                line += draw(block[row] if row < len(block) else [], arranged.width, self._glyphs, "text")
+                line += block[row]
             left = width - 1 - len(blocks) * arranged.width - (len(blocks) - 1) * GAP
             lines.append([*line, ("text", None, b" " * left)] if left > 0 else line)
         return lines
+
+
+def _said(gpu: Gpu) -> tuple[object, ...]:
+    """All that a card is made of but its curves."""
+    flows = [rate_text(gpu.rate(f"{name}_per_second")) for name in _AS_RATES]
+    return (*_seen_cells(gpu.row), *flows, gpu.label, gpu.is_fresh, gpu.trouble)
 
 
 def _plain(_share: float) -> str:

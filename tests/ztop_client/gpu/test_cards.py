@@ -15,7 +15,8 @@ from ztop_client.view import View
 from ztop_client.widgets.canvas import cells
 from ztop_client.widgets.header import Title
 from ztop_client.widgets.screen import Screen
-from ztop_protocol.frame import Frame
+from ztop_protocol.frame import Cell, Frame
+from ztop_protocol.schema import GPUS
 
 SIZES = [(40, 12), (80, 24), (100, 30), (160, 45), (200, 50), (300, 100)]
 KINDS = ["1", "2", "8", "16", "64", "growing", "mig", "lost", "hung", "foreign", "none"]
@@ -75,6 +76,31 @@ def test_of_too_many_those_in_trouble_are_seen() -> None:
     text = "\n".join(screen([made], 80, 24))
     assert "and 40 more GPUs" in text
     assert " 50 " in text and "LOST" in text
+
+
+@pytest.mark.parametrize("most", [3, 40])
+def test_what_is_kept_of_a_card_is_what_would_be_drawn_anew(most: int) -> None:
+    rows = list(machine("growing", 9).rows("gpus").values())
+    usual = [with_sections(machine("growing", seq), ("gpus", rows)) for seq in (7, 8, 9)]
+    others: dict[type, tuple[Cell, ...]] = {bool: (True, False), str: ("other", ""), type(None): ("hung", 3, True)}
+    changed = 0
+    for place, column in enumerate(GPUS.columns):
+        before = rows[0][place]
+        for value in (None, *others.get(type(before), (0, 97, 100, 5 * 10**9))):
+            if place < GPUS.key_length or (column.type is str) != isinstance(value, str) or value == before:
+                continue
+            one = (*rows[0][:place], value, *rows[0][place + 1 :])
+            kept, anew = Cards(UNICODE), Cards(UNICODE)
+            for cards in (kept, anew):
+                cards.show(None, usual[0])
+                cards.show(usual[0], usual[1])
+            before_it = kept.lines(200, most)
+            for cards in (kept, anew):
+                cards.show(usual[1], with_sections(usual[2], ("gpus", [one, *rows[1:]])))
+            lines = anew.lines(200, most)
+            assert kept.lines(200, most) == lines, (column.name, value)
+            changed += lines != before_it
+    assert changed > (15 if most < 40 else 60)
 
 
 def test_the_card_of_a_gpu_that_is_well() -> None:
