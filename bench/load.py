@@ -227,12 +227,12 @@ class Process:
         self.pid, self._seconds = pid, seconds
 
     def print(self, name: str, seconds: float) -> None:
-        start, end, most = (value / (1 << 20) for value in (self.rss[0], self.rss[-1], max(self.rss)))
+        every = [self.rss[place * (len(self.rss) - 1) // 10] / (1 << 20) for place in range(11)]
         cpu = 100 * self.cpu_seconds / seconds
         again = f"; started again {self.starts - 1} times" if self.starts > 1 else ""
         print(
-            f"{name}: RSS {start:.1f} MiB at the start, {end:.1f} at the end, {most:.1f} at most; "
-            f"{cpu:.1f} % of a core{again}"
+            f"{name}: RSS {' '.join(f'{value:.1f}' for value in every)} MiB from tenth to tenth, "
+            f"{max(self.rss) / (1 << 20):.1f} at most; {cpu:.1f} % of a core{again}"
         )
 
 

@@ -55,7 +55,8 @@ class Mortals:
         self.roots = Roots(str(folder / "proc"), str(folder / "sys"))
         self._births = births
         self._random = random.Random(1)
-        self._pids = itertools.cycle(_PIDS)
+        # not cycle(), which keeps all of them
+        self._pids = itertools.chain.from_iterable(itertools.repeat(_PIDS))
         self._alive: deque[int] = deque()
         self._born = 0
         self._cgroups: deque[str] = deque()
