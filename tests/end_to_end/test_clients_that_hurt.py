@@ -34,6 +34,15 @@ PAST = b"".join(
         ("top", [{"time_ns": (1 << 63) - 1}]),
     )
 )
+THREADS = b"".join(msgpack.packb([0, number, "threads", [{"pid": os.getpid()}]]) for number in range(1000))
+WISHES = b"".join(
+    msgpack.packb([0, number, *request])
+    for number in range(1, 3000)
+    for request in (
+        ("subscribe", [{"sections": ["threads", "processes"], "interval": number, "between": True}]),
+        ("unsubscribe", [{"subscription": number}]),
+    )
+)
 HALF = b"\x94\x00\x01\xa4pi"
 
 
@@ -46,7 +55,7 @@ class Attacker:
         for connection, data in zip(self.held, (PINGS, SUBSCRIBE, SNAPSHOTS, HALF, b""), strict=True):
             send(connection, data)
         self._violations = itertools.cycle(VIOLATIONS.values())
-        self._floods = [_Flood(self._connect(), data) for data in (PINGS, PAST, PAST)]
+        self._floods = [_Flood(self._connect(), data) for data in (PINGS, PAST, PAST, THREADS, WISHES)]
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
