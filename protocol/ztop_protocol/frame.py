@@ -6,6 +6,8 @@ later one: :func:`diff` makes it, :func:`apply` follows it, and ``apply(base, di
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import compress
+from operator import is_not
 from typing import TypeAlias
 
 from ztop_protocol.schema import SECTIONS
@@ -110,9 +112,10 @@ def _types_differ(old: Row, row: Row) -> bool:
 
 
 def _changed_cells(old: Row, row: Row, start: int) -> Iterator[Cell]:
-    for place in range(start, len(row)):
+    # most cells are the same object
+    for place in compress(range(len(row)), map(is_not, old, row)):
         before, after = old[place], row[place]
-        if before is not after and (before != after or type(before) is not type(after)):
+        if place >= start and (before != after or type(before) is not type(after)):
             yield place
             yield after
 
