@@ -167,7 +167,7 @@ _LARGEST = float(1 << 64)
 _MOST_REMEMBERED = 256
 """Combinations of types that were found good: a daemon sends few, a peer that means harm may send many.
 
-One with floats is not good for ever: not all of them are numbers.
+Of one with floats these are looked at every time: not all of them are numbers.
 """
 
 
@@ -199,7 +199,8 @@ class SectionDecoder:
             raise Malformed(f"section {schema.name}: its key is not {', '.join(schema.names[: schema.key_length])}")
         self._places = [schema.position.get(name, -1) for name in self.columns]
         self._types = [_ANY if place < 0 else _cell_types(schema.columns[place]) for place in self._places]
-        self._good_rows: set[tuple[type, ...]] = set()
+        self._good_rows: dict[tuple[type, ...], tuple[int, ...]] = {}
+        """With the places of their floats."""
         self._good_changes: dict[tuple[type, ...], set[tuple[Cell, ...]]] = {}
 
     def row(self, cells: Wire) -> Row:
@@ -207,12 +208,16 @@ class SectionDecoder:
         if not isinstance(cells, list) or len(cells) != len(self.columns):
             raise Malformed(f"section {self._schema.name}: a row does not have {len(self.columns)} cells")
         types = tuple(map(type, cells))
-        if types in self._good_rows:
+        floats = self._good_rows.get(types)
+        if floats is not None:
             row = tuple(cells)
+            for place in floats:
+                if not abs(row[place]) <= _LARGEST:
+                    raise self._no_number()
         else:
             row = self._cells(cells, self._types)
-            if types == tuple(map(type, row)) and float not in types and len(self._good_rows) < _MOST_REMEMBERED:
-                self._good_rows.add(types)
+            if types == tuple(map(type, row)) and len(self._good_rows) < _MOST_REMEMBERED:
+                self._good_rows[types] = tuple(place for place, one in enumerate(types) if one is float)
         if self._same:
             return row
         here: list[Cell] = [None] * len(self._schema.names)
@@ -261,8 +266,11 @@ class SectionDecoder:
             if type(cell) not in allowed:
                 raise Malformed(f"section {self._schema.name}: a cell of type {type(cell).__name__} is out of place")
             if type(cell) is float and not abs(cell) <= _LARGEST:
-                raise Malformed(f"section {self._schema.name}: a cell is no number, or too large for one")
+                raise self._no_number()
         return tuple(fixed)
+
+    def _no_number(self) -> Malformed:
+        return Malformed(f"section {self._schema.name}: a cell is no number, or too large for one")
 
 
 class FrameDecoder:
