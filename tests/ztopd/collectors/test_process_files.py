@@ -113,6 +113,8 @@ def test_status_without_its_uids_is_a_parse_error(data: bytes) -> None:
 def test_io() -> None:
     data = b"rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 5\nwrite_bytes: 6\ncancelled_write_bytes: 7\n"
     assert parse_io(data) == (5, 6, 7, 1, 2, 3, 4)
+    # in whatever order, and with whatever else
+    assert parse_io(b"other: 9\n" + b"".join(sorted(data.splitlines(keepends=True)))) == (5, 6, 7, 1, 2, 3, 4)
     with pytest.raises(ParseError):
         parse_io(data[:-30])
 
