@@ -44,10 +44,10 @@ class Owners:
     def __init__(self, roots: Roots, scan: Scan) -> None:
         self._proc = roots.proc
         self._scan = scan
-        self._known: dict[int, tuple[int, int, int]] = {}
-        """By pid: its start, its owner, and when that was read: so long as it neither ran nor ended, it is so."""
+        self._known: dict[int, tuple[Owner, int]] = {}
+        """By pid: the process, and when it was read: so long as it neither ran nor ended, it is so."""
         self._sees_all: bool | None = None
-        self._uses_gpu: dict[tuple[int, int], tuple[bool, int]] = {}
+        self._uses_gpu: dict[tuple[int, int | None], tuple[bool, int]] = {}
         """By pid and start: whether it does, and when that was asked."""
 
     def of(self, pids: set[int]) -> dict[int, Owner]:
@@ -63,7 +63,7 @@ class Owners:
         known = self._known
         for process in self._scan.ran():
             if process.pid in known:
-                known[process.pid] = (process.stat.start_boottime_ns, process.owner_uid, now_ns)
+                known[process.pid] = (Owner(process.stat.start_boottime_ns, process.owner_uid, False), now_ns)
         for process in self._scan.ended():
             known.pop(process.pid, None)
         if not known.keys() <= pids:
@@ -73,21 +73,21 @@ class Owners:
 
     def _owner(self, pid: int, now_ns: int) -> Owner:
         known = self._known.get(pid)
-        if known is None or now_ns - known[2] >= ASKED_AGAIN_NS:
+        if known is None or now_ns - known[1] >= ASKED_AGAIN_NS:
             known = self._read(pid, now_ns)
             if known is None:
                 return Owner(None, None, not self._sees_all)
-        start_ns, owner_uid, _ = known
-        if self._sees_all or self._has_device_open(pid, start_ns, now_ns):
-            return Owner(start_ns, owner_uid, False)
+        owner, _ = known
+        if self._sees_all or self._has_device_open(pid, owner.start_boottime_ns, now_ns):
+            return owner
         return Owner(None, None, True)
 
-    def _read(self, pid: int, now_ns: int) -> tuple[int, int, int] | None:
+    def _read(self, pid: int, now_ns: int) -> tuple[Owner, int] | None:
         path = f"{self._proc}/{pid}/stat"
         self._known.pop(pid, None)
         try:
             start_ns = parse_stat(read_record(path, 4096)).start_boottime_ns
-            found = self._known[pid] = (start_ns, os.stat(path).st_uid, now_ns)
+            found = self._known[pid] = (Owner(start_ns, os.stat(path).st_uid, False), now_ns)
         except (OSError, ParseError):
             return None
         return found
@@ -100,7 +100,7 @@ class Owners:
             return False
         return stat.kernel_thread and stat.comm == "kthreadd"
 
-    def _has_device_open(self, pid: int, start_ns: int, now_ns: int) -> bool:
+    def _has_device_open(self, pid: int, start_ns: int | None, now_ns: int) -> bool:
         known, asked_ns = self._uses_gpu.get((pid, start_ns), (False, -ASKED_AGAIN_NS))
         if known or now_ns - asked_ns < ASKED_AGAIN_NS:
             return known
