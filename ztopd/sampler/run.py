@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+from ztop_protocol.garbage import collect_seldom
 from ztopd.collectors.host import read_boot_id
 from ztopd.collectors.source import Collector
 from ztopd.confinement import missing_here
@@ -133,6 +134,8 @@ def _loop(
     bound = Bound(settings.interval_seconds, settings.cpu_percent)
     sampler.note_interval(bound.interval_seconds, bound.problem())
     between_ns = 0
+    # frames are thousands of tuples, and none in a cycle
+    collect_seldom()
     while not server.is_over:
         now = time.monotonic()
         server.end_if_hung(now)
