@@ -169,7 +169,7 @@ def test_a_call_that_hangs_makes_that_gpu_old_and_nothing_late(nvml: StandIn, st
         assert skipped[1] - skipped[0] < 5
         nvml.unset("0", "delay")
         nvml.write()
-        frame_where(session, lambda f: gpu(f, "state") == "ok")
+        frame_where(session, lambda f: f.seq > hung.seq and gpu(f, "state") == "ok")
 
 
 def test_the_daemon_ends_while_a_call_hangs(nvml: StandIn, start: Start) -> None:
@@ -188,15 +188,19 @@ def test_a_gpu_that_is_lost_and_comes_back(nvml: StandIn, start: Start) -> None:
     nvml.write()
     with start().session() as session:
         frame_where(session, lambda f: gpu(f, "state") == gpu(f, "state", "1") == "ok")
-        nvml.set("0", lost=15)
+        nvml.set("0", lost=15, xid=79)
         nvml.write()
         lost = frame_where(session, lambda f: gpu(f, "state") == "lost")
+        assert gpu(lost, "xid") == 79, "what came with the loss"
         assert "fell off the bus" in str(gpu(lost, "reason"))
         assert gpu(lost, "name") is not None and gpu(lost, "memory_used_bytes") is None
         assert not lost.rows("gpu_processes") and gpu(lost, "state", "1") == "ok"
-        nvml.unset("0", "lost")
+        nvml.unset("0", "lost", "xid")
         nvml.write()
-        frame_where(session, lambda f: gpu(f, "state") == "ok" and bool(f.rows("gpu_processes")))
+        # the first frame may be one of before
+        back = frame_where(session, lambda f: f.seq > lost.seq and gpu(f, "state") == "ok")
+        assert back.rows("gpu_processes")
+        assert [gpu(back, name) for name in ("xid", "xid_boottime_ns")] == [79, gpu(lost, "xid_boottime_ns")]
 
 
 def test_a_gpu_that_is_lost_from_the_beginning_is_listed(nvml: StandIn, start: Start) -> None:
@@ -221,7 +225,7 @@ def test_a_driver_that_goes_and_comes_back(nvml: StandIn, start: Start, code: in
         assert not {"gpus", "gpu_processes"} & set(gone.sections)
         nvml.unset("system", "gone")
         nvml.write()
-        frame_where(session, lambda f: gpu(f, "state") == "ok")
+        frame_where(session, lambda f: f.seq > gone.seq and gpu(f, "state") == "ok")
 
 
 def test_what_is_nonsense_or_not_known_is_absent(nvml: StandIn, start: Start) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ztopd.collectors.nvml.approach import Approach
 from ztopd.collectors.nvml.device import Device
+from ztopd.collectors.nvml.library import DriverGone, GpuLost
 from ztopd.collectors.nvml.reading import Identity, Reading, Users
 from ztopd.collectors.nvml.readings import Activity, Facts, Gauges, Memory, Slow, Throughput, Xid
 from ztopd.collectors.nvml.velocity import GAP_NS, Eta, Polls, Series, Velocity
@@ -61,7 +62,8 @@ class VramLow:
 class Card:
     """Reads a device, each group when it is due. A card that is divided has no processes and no end of its own."""
 
-    def __init__(self, device: Device, identity: Identity, warn_seconds: float) -> None:
+    def __init__(self, device: Device, identity: Identity, warn_seconds: float, xid: Xid | None = None) -> None:
+        """``xid`` is the last error that was told, where it was read before."""
         self.device = device
         self.identity = identity
         self.divided: bool | None = None
@@ -71,7 +73,7 @@ class Card:
         self._gauges, self._gauges_turn = Gauges(), Turn(GAUGES_NS)
         self._activity, self._activity_turn = Activity(), Turn(ACTIVITY_NS)
         self._memory = Memory()
-        self._xid: Xid | None = None
+        self._xid = xid
         self._sampled_ns: int | None = None
         self._polls = Polls()
         self._series = Series(self._polls)
@@ -174,6 +176,14 @@ class Card:
             self._slow = device.read_slow()
         if self._throughput_turn.comes(now_ns):
             self._throughput = device.read_throughput()
+
+    def last_xid(self) -> Xid | None:
+        """The last critical error, and be it the one that came with the end: who falls off the bus tells it."""
+        try:
+            self._xid = self.device.read_xid() or self._xid
+        except (GpuLost, DriverGone):
+            pass
+        return self._xid
 
     def reading(self) -> Reading:
         """What is known now."""

@@ -243,12 +243,14 @@ class Device:
 
     def read_xid(self) -> Xid | None:
         """The critical error that was told since the last call."""
+        if self._asks.is_hopeless("xid"):
+            return None
         try:
             if self._events is None:
-                events = self._asks.ask_all("nvmlEventSetCreate")
-                self._asks.ask("nvmlDeviceRegisterEvents", _XID_EVENT, events)
+                self._events = self._asks.ask_all("nvmlEventSetCreate")
+            if self._event is None:
+                self._asks.ask("nvmlDeviceRegisterEvents", _XID_EVENT, self._events)
                 self._event = self._asks.make("c_nvmlEventData_t")
-                self._events = events
             self._asks.tell("nvmlEventSetWait_v2", self._events, ctypes.byref(self._event), 0)
         except Refused as error:
             if error.code != TIMEOUT:
@@ -262,7 +264,7 @@ class Device:
             self._asks.quietly("nvmlGpmSampleFree", sample)
         if self._events is not None:
             self._asks.quietly("nvmlEventSetFree", self._events)
-        self._gpm_samples, self._gpm_metrics, self._events = [], None, None
+        self._gpm_samples, self._gpm_metrics, self._events, self._event = [], None, None, None
 
     def read_memory(self) -> Memory:
         """Version 2 tells apart what the driver keeps for itself; an older driver has version 1 only.

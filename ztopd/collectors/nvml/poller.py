@@ -17,6 +17,7 @@ from ztopd.collectors.nvml.card import INSTANCES_NS, Card, Turn, VramLow
 from ztopd.collectors.nvml.device import Device
 from ztopd.collectors.nvml.library import Call, DriverGone, GpuLost, Nvml, Refused
 from ztopd.collectors.nvml.reading import GpuState, Identity, Reading, Users
+from ztopd.collectors.nvml.readings import Xid
 from ztopd.collectors.source import Problem
 
 _log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ DRIVER_BACKOFF_S = (1.0, 30.0)
 GPU_BACKOFF_S = (1.0, 30.0)
 
 _STATE, _REASON = GPUS.position["state"], GPUS.position["reason"]
-_SAMPLED, _NAME = GPUS.position["sampled_boottime_ns"], GPUS.position["name"]
+_XID, _XID_TOLD = GPUS.position["xid"], GPUS.position["xid_boottime_ns"]
 _LABELS = frozenset(
     GPUS.position[name] for name in ("uuid", "parent_uuid", "index", "name", "bus_id", "driver_version")
 )
@@ -51,10 +52,12 @@ class _Published(NamedTuple):
         return [reading.row() for reading in self.readings] if self.unread is None else [self.unread]
 
 
-def _without_values(row: Row, state: GpuState, reason: str) -> Row:
-    """The row of one that cannot be read: what it is called stays."""
+def _without_values(row: Row, state: GpuState, reason: str, xid: Xid | None) -> Row:
+    """The row of one that cannot be read: what it is called stays, and the last error that it told."""
     cells = [cell if place in _LABELS else None for place, cell in enumerate(row)]
     cells[_STATE], cells[_REASON] = str(state), reason
+    if xid is not None:
+        cells[_XID], cells[_XID_TOLD] = xid.number, xid.boottime_ns
     return tuple(cells)
 
 
@@ -72,6 +75,7 @@ class Gpu:
         self._warn_seconds = warn_seconds
         self._call = Call()
         self._instances_turn = Turn(INSTANCES_NS)
+        self._xid: Xid | None = None
         self._published = _Published((), self._nameless(GpuState.FAILED, "it has not been read yet"))
         self.gone: DriverGone | None = None
         """Why the thread ended: no GPU can be read any more."""
@@ -101,9 +105,12 @@ class Gpu:
             cards: list[Card] = []
             try:
                 cards.append(self._find())
-                while True:
-                    self._poll(cards)
-                    backoff_s = GPU_BACKOFF_S[0]
+                try:
+                    while True:
+                        self._poll(cards)
+                        backoff_s = GPU_BACKOFF_S[0]
+                finally:
+                    self._xid = cards[0].last_xid()
             except GpuLost as lost:
                 self._say(GpuState.LOST, str(lost))
             except Refused as refused:
@@ -120,12 +127,12 @@ class Gpu:
             backoff_s = min(2 * backoff_s, GPU_BACKOFF_S[1])
 
     def _say(self, state: GpuState, reason: str) -> None:
-        self._published = _Published((), _without_values(self._published.rows()[0], state, reason))
+        self._published = _Published((), _without_values(self._published.rows()[0], state, reason, self._xid))
 
     def _find(self) -> Card:
         handle = self._nvml.ask(self._call, "nvmlDeviceGetHandleByIndex", self._index)
         device = Device(self._nvml, self._call, handle)
-        return Card(device, Identity(device.uuid(), None, self._index), self._warn_seconds)
+        return Card(device, Identity(device.uuid(), None, self._index), self._warn_seconds, self._xid)
 
     def _poll(self, cards: list[Card]) -> None:
         """Reads everything that is due, publishes it, and sleeps until the next poll."""
