@@ -78,6 +78,24 @@ def test_of_too_many_those_in_trouble_are_seen() -> None:
     assert " 50 " in text and "LOST" in text
 
 
+def test_what_is_read_between_two_frames_has_the_rates_of_the_frame() -> None:
+    # counters are read once a second, memory five times: over the clock of the row they would grow by a half too much
+    def at(seq: int, tenths: int, seconds: int) -> Frame:
+        counted = seconds * 10**9
+        row_of = gpu(
+            9, 0, sampled_boottime_ns=tenths * 10**8, nvlink_receive_bytes=counted, nvlink_transmit_bytes=2 * counted
+        )
+        return with_sections(machine("1", seq), ("gpus", [row_of]))
+
+    first, second, between = at(8, 10_080, 8), at(9, 10_090, 9), at(9, 10_095, 10)
+    cards = Cards(UNICODE)
+    cards.show(None, first)
+    for shown in (second, between, second):
+        cards.show(first, shown)
+        text = "".join(text.decode() for line in cards.lines(200, 40) for _, _, text in line)
+        assert "NVLink ▼954M/s ▲1.9G/s" in text, text
+
+
 @pytest.mark.parametrize("most", [3, 40])
 def test_what_is_kept_of_a_card_is_what_would_be_drawn_anew(most: int) -> None:
     rows = list(machine("growing", 9).rows("gpus").values())
