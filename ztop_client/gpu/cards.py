@@ -11,7 +11,7 @@ from ztop_client.gpu.device import OLD_NS, Gpu, age_ns, gpus, why_none
 from ztop_client.gpu.layout import GAP, Form, Layout, layout
 from ztop_client.gpu.unchanged import Unchanged
 from ztop_client.history import Figure, History
-from ztop_client.widgets.canvas import Line, Piece, draw
+from ztop_client.widgets.canvas import Line, draw
 from ztop_client.widgets.footer import message_lines
 from ztop_client.widgets.strip import columns_of, strip
 from ztop_protocol.frame import Cell, Frame, Key
@@ -56,7 +56,7 @@ class Cards:
         """Of the frame: all that each card is made of but its curves, by the GPU's UUID."""
         self._facts: Unchanged[list[Pieces]] = Unchanged()
         self._notes: Unchanged[Pieces] = Unchanged()
-        self._strips: Unchanged[list[list[Piece]]] = Unchanged()
+        self._curve_lines: Unchanged[list[Pieces]] = Unchanged()
         self._blocks: Unchanged[list[Line]] = Unchanged()
         self._kept_for: tuple[object, ...] = ()
         """The size, and the GPUs: what is kept is of no other."""
@@ -100,7 +100,7 @@ class Cards:
             return message_lines(why_none(self._frame) or _WAITING, width, self._glyphs)[:most]
         if (kept_for := (width, most, self._said.keys())) != self._kept_for:
             self._kept_for = kept_for
-            for kept in (self._facts, self._notes, self._strips, self._blocks):
+            for kept in (self._facts, self._notes, self._curve_lines, self._blocks):
                 kept.forget()
         arranged = self._arranged(width, most)
         shown = self._seen(arranged)
@@ -188,19 +188,23 @@ class Cards:
         count = columns_of(room, self._glyphs)
         seconds = next(seconds for seconds in (1, 2, 5, 10, 30) if count * seconds >= _CHART_SECONDS or seconds == 30)
         values = history.until(sampled, count, seconds)
-        shares = [None if value is None else value / 100 for value in values]
-        curve = self._strips.get((uuid, label), (shares, height), lambda: strip(shares, height, self._glyphs, style))
-        known = [share for share in shares if share is not None]
-        span = f"{count * seconds // 60}m{count * seconds % 60:02d}s"
-        beside = [f"max {max(known):.0%}" if known else "", *[""] * (height - 2), span]
-        return [
-            [
-                ("label", (label if row == 0 else "").ljust(_LABEL_CELLS)),
-                *line,
-                ("dim", text.rjust(width - _LABEL_CELLS - room)),
+
+        def made() -> list[Pieces]:
+            shares = [None if value is None else value / 100 for value in values]
+            known = [share for share in shares if share is not None]
+            span = f"{count * seconds // 60}m{count * seconds % 60:02d}s"
+            beside = [f"max {max(known):.0%}" if known else "", *[""] * (height - 2), span]
+            curve = strip(shares, height, self._glyphs, style)
+            return [
+                [
+                    ("label", (label if row == 0 else "").ljust(_LABEL_CELLS)),
+                    *line,
+                    ("dim", text.rjust(width - _LABEL_CELLS - room)),
+                ]
+                for row, (line, text) in enumerate(zip(curve, beside, strict=True))
             ]
-            for row, (line, text) in enumerate(zip(curve, beside, strict=True))
-        ]
+
+        return self._curve_lines.get((uuid, label), (values, width, room, height), made)
 
     def _beside(self, blocks: Sequence[Sequence[Line]], arranged: Layout, width: int) -> list[Line]:
         lines: list[Line] = []
