@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whether anything grows: resident memory, descriptors, Python's blocks and the kernel's slab over very many ticks.
 
-    bench/soak.py [--ticks 100000] [--alive 30] [--births 1]
+    bench/soak.py [--ticks 100000] [--alive 30] [--births 1] [--small-caches]
     bench/soak.py --live 60
 
 Without --live: the sampler's tick on a tree of files (bench/mortals.py) in which processes are born and end in each
@@ -9,8 +9,12 @@ tick, a second a tick by the clock and without a pause, its feed taken by the se
 are asked about now and the past as clients ask, and followed by three subscriptions, one of which is decoded as a
 client does. All in one process, but for the reader.
 
-With it: a real ztopd of three processes, for so many minutes, while commands are started all the time; it is followed
-and asked through its socket. Its ring holds 600 frames, so that it is full after ten minutes.
+With --small-caches: with bounds that are reached within the warm-up. ztop fills slowly what it may keep: with a
+question in 50 ticks some caches are not full after 100,000, and by the rule below that is growth. So they get small
+bounds (SMALL_BOUNDS), and the ring keeps ten minutes, the store half an hour. What grows then has no bound.
+
+With --live: a real ztopd of three processes, for so many minutes, while commands are started all the time; it is
+followed and asked through its socket. Its ring holds 600 frames, so that it is full after ten minutes.
 
 Printed at each tenth. The verdict: of the samples (200 in all) after the first three tenths a line is fitted; flat is
 what by that line grew by less than 2 % or 2 MiB (blocks: 2 %, descriptors: less than one) over them. The slab is the
@@ -30,10 +34,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "protocol")]
@@ -45,7 +52,11 @@ from ztop_protocol.codec import FrameDecoder  # noqa: E402
 from ztop_protocol.connection import CLIENT_LIMITS, Connection, Notification, Request  # noqa: E402
 from ztop_protocol.frame import Frame, apply  # noqa: E402
 from ztop_protocol.garbage import collect_seldom  # noqa: E402
+from ztopd.collectors import cgroups, processes  # noqa: E402
+from ztopd.collectors.container import container_of  # noqa: E402
 from ztopd.feed import FeedDecoder  # noqa: E402
+from ztopd.history import ring  # noqa: E402
+from ztopd.history import series as curves  # noqa: E402
 from ztopd.history.keeper import StoreSettings  # noqa: E402
 from ztopd.history.retention import Limits  # noqa: E402
 from ztopd.history.store import Store  # noqa: E402
@@ -53,6 +64,7 @@ from ztopd.sampler.collectors import make_collectors  # noqa: E402
 from ztopd.sampler.pipe import FeedPipe  # noqa: E402
 from ztopd.sampler.reader import Reader  # noqa: E402
 from ztopd.sampler.tick import Sampler  # noqa: E402
+from ztopd.server import seen  # noqa: E402
 from ztopd.server.access import Peer, View, standing_of  # noqa: E402
 from ztopd.server.client import Client  # noqa: E402
 from ztopd.server.hub import Hub, Settings  # noqa: E402
@@ -64,6 +76,17 @@ WARM_UP = 0.3
 FLAT_SHARE = 0.02
 FLAT_BYTES = 2 * MEBIBYTE
 UNJUDGED = "slab"
+
+_few_containers = lru_cache(maxsize=64)(container_of.__wrapped__)
+SMALL_BOUNDS: tuple[tuple[ModuleType, str, object], ...] = (
+    (curves, "_MOST_STEPS", 200),
+    (seen, "_MOST_CUT_BYTES", 32 << 10),
+    (seen, "_MOST_HOSTS", 64),
+    (processes, "container_of", _few_containers),
+    (cgroups, "container_of", _few_containers),
+)
+"""In place of 8000 steps of curves, 8 MiB of tracks cut to a user, 4096 segments of which is known whether they hide
+processes, and the containers of 8192 paths."""
 
 
 def rss_bytes(pid: int) -> int:
@@ -160,9 +183,9 @@ class Follower:
                     self.frame = apply(self.frame, self._decoder.delta(message.arguments))
 
 
-def questions(chance: random.Random, now_ns: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What is asked again and again, at moments of the last two hours."""
-    then_ns = now_ns - chance.randrange(7200) * SECOND
+def questions(chance: random.Random, now_ns: int, span_ns: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is asked again and again, at moments of the time that is kept."""
+    then_ns = now_ns - chance.randrange(span_ns // SECOND) * SECOND
     yield "hello", {}
     yield "status", {}
     yield "snapshot", {}
@@ -175,8 +198,8 @@ def questions(chance: random.Random, now_ns: int) -> Iterator[tuple[str, dict[st
     yield "unsubscribe", {"subscription": 1 << 40}
 
 
-async def soak(ticks: int, alive: int, births: int, folder: Path) -> bool:
-    """All in one process, a second a tick."""
+async def soak(ticks: int, alive: int, births: int, folder: Path, ring_frames: int, span_ns: int) -> bool:
+    """All in one process, a second a tick; ``span_ns``: of the store."""
     clock, chance = Clock(), random.Random(2)
     with clock.in_place_of_time():
         mortals = Mortals(folder, alive, births)
@@ -185,10 +208,10 @@ async def soak(ticks: int, alive: int, births: int, folder: Path) -> bool:
         read_end, write_end = os.pipe()
         os.set_blocking(read_end, False)
         pipe, decoder = FeedPipe(write_end), FeedDecoder()
-        kept = StoreSettings(str(folder / "store"), "soak", Limits(2 * 3600 * SECOND, 24 * MEBIBYTE))
+        kept = StoreSettings(str(folder / "store"), "soak", Limits(span_ns, 24 * MEBIBYTE))
         loop = asyncio.get_running_loop()
         store = Store(kept, SECOND, call_soon=loop.call_soon_threadsafe, tell=lambda state: None)
-        hub = Hub(Settings(SECOND, os.getpid()), store)
+        hub = Hub(Settings(SECOND, os.getpid(), ring_frames=ring_frames), store)
         followers = [Follower(hub, 0, decodes=True), Follower(hub, 1000), Follower(hub, 0, interval=10)]
         for follower in followers:
             await follower.subscribe()
@@ -206,7 +229,7 @@ async def soak(ticks: int, alive: int, births: int, folder: Path) -> bool:
                 pipe.flush()
             await asyncio.sleep(0)
             if tick % 50 == 0:
-                for method, arguments in questions(chance, time.time_ns()):
+                for method, arguments in questions(chance, time.time_ns(), span_ns):
                     await followers[tick // 50 % 2].ask(method, **arguments)
             if tick % (ticks // series.samples) == 0:
                 gc.collect()
@@ -305,6 +328,7 @@ def main() -> None:
     parser.add_argument("--ticks", type=int, default=100_000)
     parser.add_argument("--alive", type=int, default=30)
     parser.add_argument("--births", type=int, default=1)
+    parser.add_argument("--small-caches", action="store_true")
     parser.add_argument("--live", type=float, metavar="MINUTES")
     options = parser.parse_args()
     # for the child that reads what may block
@@ -316,7 +340,12 @@ def main() -> None:
             well = live(options.live, Path(name))
         else:
             collect_seldom()
-            well = asyncio.run(soak(options.ticks, options.alive, options.births, Path(name)))
+            ring_frames, span_seconds = (600, 1800) if options.small_caches else (ring.FRAMES, 7200)
+            with ExitStack() as bounds:
+                for module, bound, small in SMALL_BOUNDS if options.small_caches else ():
+                    bounds.enter_context(mock.patch.object(module, bound, small))
+                kept = ring_frames, span_seconds * SECOND
+                well = asyncio.run(soak(options.ticks, options.alive, options.births, Path(name), *kept))
     sys.exit(0 if well else 1)
 
 
