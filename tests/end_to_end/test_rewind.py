@@ -88,9 +88,12 @@ def spikes(daemon: Daemon, loop: Loop) -> int:
 
 
 def event_said(driver: Driver) -> str:
-    """The event that the last line speaks of."""
-    line = driver.screen.display[LINES - 1].strip()
-    return line if CLOCK.match(line) else ""
+    """The event that the last line speaks of, or the last two for a long sentence."""
+    for first in (LINES - 1, LINES - 2):
+        said = " ".join(line.strip() for line in driver.screen.display[first:])
+        if CLOCK.match(said):
+            return said
+    return ""
 
 
 def has_come_to_another(driver: Driver, before: str) -> bool:
