@@ -35,5 +35,5 @@ def counts(shift: int) -> Counts:
 
 @pytest.fixture(scope="session")
 def rights() -> Rights:
-    """A daemon of nobody's at several levels of perf_event_paranoid."""
+    """A daemon of an ordinary user at several levels of perf_event_paranoid."""
     return found("tests.pmu.guest.rights", 1)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""What a daemon of the user nobody counts, with and without a capability, by the level of perf_event_paranoid."""
+"""What a daemon of an ordinary user counts, with and without a capability, by the level of perf_event_paranoid."""
 
 import pytest
 

@@ -40,7 +40,7 @@ def acting_as(uid: int) -> Iterator[None]:
 class Daemon:
     """``python -P -m ztopd``, started by the programs ``before``, such as setpriv, and a session of a user with it.
 
-    ``uid`` is that of the daemon and of the session: to root and to the group nogroup everything is shown.
+    ``uid`` is that of the daemon and of the session: to root and to the group watchers everything is shown.
     """
 
     def __init__(self, *before: str, uid: int = 0, interval: float = 1.0) -> None:
@@ -50,7 +50,7 @@ class Daemon:
         os.chmod(self._folder.name, 0o1777)
         self.path = Path(self._folder.name) / "ztopd.sock"
         command = [*before, sys.executable, "-P", "-W", "error", "-m", "ztopd"]
-        (Path(self._folder.name) / "ztopd.toml").write_text('group = "nogroup"')
+        (Path(self._folder.name) / "ztopd.toml").write_text('group = "watchers"')
         command += ["--config", f"{self._folder.name}/ztopd.toml", "--socket", str(self.path)]
         command += ["--interval", f"{interval:g}", "--store", "off"]
         self._process = subprocess.Popen(command)

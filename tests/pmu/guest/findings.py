@@ -82,7 +82,7 @@ class Right:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What ``guest.rights`` finds of a daemon that is nobody's, by level."""
+    """What ``guest.rights`` finds of an ordinary user's daemon, by level."""
 
     plain: dict[str, Right]
     """Without any capability."""

@@ -1,4 +1,4 @@
-"""What a ztopd of the user nobody counts, with and without CAP_PERFMON, at three levels of perf_event_paranoid."""
+"""What a ztopd of an ordinary user counts, with and without CAP_PERFMON, at three levels of perf_event_paranoid."""
 
 import os
 import tempfile
@@ -11,8 +11,8 @@ from tests.pmu.guest.known_loop import loop_program
 from tests.pmu.guest.worker import Where, Worker
 from ztopd.collectors.perf.process_counters import PROBE_NS
 
-UID = 65534
-NOBODY = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups")
+UID = 1001
+ORDINARY = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups")
 PERFMON = ("--inh-caps=+perfmon", "--ambient-caps=+perfmon")
 LEVELS = ("3", "2", "1")
 LEVEL = Path("/proc/sys/kernel/perf_event_paranoid")
@@ -26,8 +26,8 @@ def main() -> None:
         loop = Path(folder) / "loop"
         loop.write_bytes(loop_program())
         loop.chmod(0o755)
-        with Worker(*NOBODY, str(loop)) as own, Worker(str(loop)) as root:
-            report(Rights(plain=at_levels(NOBODY, own, root), perfmon=at_levels((*NOBODY, *PERFMON), own, root)))
+        with Worker(*ORDINARY, str(loop)) as own, Worker(str(loop)) as root:
+            report(Rights(plain=at_levels(ORDINARY, own, root), perfmon=at_levels((*ORDINARY, *PERFMON), own, root)))
 
 
 def at_levels(before: tuple[str, ...], own: Worker, root: Worker) -> dict[str, Right]:
