@@ -14,7 +14,7 @@ class Halfway:
     def __init__(self, interval_seconds: float, poll_seconds: float) -> None:
         """Ticks come every ``interval_seconds``; what is sampled between them is read every ``poll_seconds``."""
         self._interval_seconds = interval_seconds
-        self._is_worth_it = interval_seconds / 2 >= poll_seconds
+        self._poll_seconds = poll_seconds
         self._wanted_until = -math.inf
         self._next = math.inf
 
@@ -28,9 +28,10 @@ class Halfway:
 
     def ticked(self, now: float, next_tick: float) -> None:
         """A tick ended now; the next one comes at ``next_tick``."""
-        halfway = next_tick - self._interval_seconds / 2
+        half = self._interval_seconds / 2
+        halfway = next_tick - half
         # the second frame comes sooner than that
-        self._next = halfway if self._is_worth_it and halfway >= now else math.inf
+        self._next = halfway if half >= self._poll_seconds and halfway >= now else math.inf
 
     @property
     def due(self) -> float:

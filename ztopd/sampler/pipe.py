@@ -88,7 +88,11 @@ class FeedPipe:
         self.flush()
         if self._waiting or self._base is None:
             return
-        parts = {name: encode_section(name, section) for name, section in sections.items()}
+        try:
+            parts = {name: encode_section(name, section) for name, section in sections.items()}
+        except Unencodable as error:
+            self._log_once(error)
+            return
         if not _too_large(parts):
             self._waiting = memoryview(pack_between(Between(time_ns, boottime_ns, parts)))
             self.flush()
@@ -98,11 +102,14 @@ class FeedPipe:
             return self._message(frame)
         except Unencodable as error:
             # what a collector gave is its own affair: the other sections arrive
-            if error.section not in self._logged:
-                self._logged.add(error.section)
-                _log.exception("a frame goes without a section")
+            self._log_once(error)
             self.left_out += (error.section,)
             return None
+
+    def _log_once(self, error: Unencodable) -> None:
+        if error.section not in self._logged:
+            self._logged.add(error.section)
+            _log.exception("what is sent goes without a section")
 
     def _message(self, frame: Frame) -> EncodedFrame | None:
         """What is sent of the frame; None where it is too large, and less of it fits from then on."""

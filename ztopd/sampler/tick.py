@@ -163,6 +163,8 @@ class Sampler:
         now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         try:
             sample = collector.collect()
+            for name, rows in sample.sections.items():
+                _check_widths(name, rows)
         except (Withheld, OSError, ParseError):
             return {}
         except Exception as error:

@@ -3,6 +3,8 @@
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from tests.ztopd.sampler.test_pipe import follow, frame, received
 from tests.ztopd.sampler.test_tick import Scripted, pressure, sample, sampler_of, source
 from ztop_protocol.codec import FrameDecoder, unpack
 from ztop_protocol.schema import SourceState
-from ztopd.collectors.source import ParseError, Problem, Withheld
+from ztopd.collectors.source import ParseError, Problem, Sample, Withheld
 from ztopd.feed import FeedDecoder
 from ztopd.sampler.halfway import WANTED_SECONDS, Halfway
 from ztopd.sampler.pipe import FeedPipe
@@ -55,6 +57,13 @@ class TestWhen:
         halfway.ticked(100.0, 100.3)
         assert halfway.due == math.inf
 
+    def test_at_a_longer_interval_the_gpus_are_read_by_then(self) -> None:
+        halfway = Halfway(0.3, 0.2)
+        halfway.want(100.0)
+        halfway.ticks_every(0.6)
+        halfway.ticked(100.0, 100.6)
+        assert halfway.due == pytest.approx(100.3)
+
 
 class TestWhat:
     def test_nothing_is_kept_of_it(self) -> None:
@@ -86,6 +95,13 @@ class TestWhat:
         assert sampler.between(collector) == {}
         assert "a bug" in caplog.text
         assert sampler.sample().seq == 2
+
+    def test_rows_of_another_width_are_no_sample(self, caplog: pytest.LogCaptureFixture) -> None:
+        collector = Scripted(script=[sample(1), Sample({"pressure": {("cpu",): ("cpu", 1)}}), sample(2)])
+        sampler = sampler_of(collector, strict=False)
+        sampler.sample()
+        assert sampler.between(collector) == {}
+        assert "rows of [2] cells" in caplog.text
 
     def test_who_has_nothing_is_not_asked(self) -> None:
         collector = Scripted(script=[NOTHING])
@@ -129,6 +145,20 @@ class TestPipe:
         decoder = FeedDecoder()
         assert len(decoder.frames(received(read_end))) == 2
         assert decoder.take_between() is None
+
+    def test_what_cannot_be_encoded_is_not_sent(
+        self, ends: tuple[int, FeedPipe], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        read_end, pipe = ends
+        section = frame(9).sections["networks"]
+        key, row = next(iter(section.rows.items()))
+        garbage: Any = (object(), *row[1:])
+        pipe.offer(frame(1))
+        pipe.offer_between(17, 8, {"networks": replace(section, rows={key: garbage})})
+        decoder = FeedDecoder()
+        assert follow(decoder.frames(received(read_end))) == [frame(1)]
+        assert decoder.take_between() is None
+        assert "cannot be encoded" in caplog.text
 
     def test_it_never_waits_behind_a_frame(self, ends: tuple[int, FeedPipe]) -> None:
         read_end, pipe = ends
