@@ -138,7 +138,6 @@ def _loop(
     collect_seldom()
     while not server.is_over:
         now = time.monotonic()
-        server.end_if_hung(now)
         server.start_if_due(now)
         if now >= clock.due:
             _tick(sampler, server, between_ns)
@@ -191,6 +190,8 @@ def _loop(
                 server.ended(time.monotonic())
             elif server.pipe is not None and descriptor == server.pipe.descriptor:
                 server.flush()
+        # after its answers were read: on a machine that stood still they wait in the pipe
+        server.end_if_hung(time.monotonic())
     return False
 
 

@@ -84,9 +84,9 @@ class Server:
         """A private server that ended: its client is gone, or it will start a new ztopd."""
 
     def start_if_due(self, now: float) -> None:
+        self._killed = [child for child in self._killed if child.poll() is None]
         if self._child is not None or now < self._not_before or self.is_over:
             return
-        self._killed = [child for child in self._killed if child.poll() is None]
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         self.wishes_fd, wish_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         client_fd = self._private_fd if self._listening is None else self._listening.fileno()
