@@ -1,8 +1,8 @@
 """What the sampler tells the server through the pipe: frames, encoded section by section.
 
 Each message is its length (4 bytes, big-endian) and one MessagePack list: of a frame
-``[seq, time_ns, boottime_ns, boot_id, base_seq, changes, gone_sections, keyframe]``, of what was sampled between two
-frames ``[time_ns, boottime_ns, sections]``.
+``[seq, time_ns, boottime_ns, boot_id, base_seq, changes, gone_sections, keyframe, interval_ns]``, of what was sampled
+between two frames ``[time_ns, boottime_ns, sections]``.
 """
 
 import struct

@@ -95,7 +95,7 @@ class Listener:
             del self._per_uid[peer.uid], self._turns[peer.uid]
         self.ended()
 
-    def is_slow(self, connection: "ClientConnection") -> None:
+    def note_slow(self, connection: "ClientConnection") -> None:
         """Takes note of one with much unread. Of the user with the most of it those with the most are let go."""
         self._slow.add(connection)
         while True:
@@ -109,7 +109,7 @@ class Listener:
             self._slow.remove(largest)
             largest.let_go(f"{unread[uid] >> 20} MiB of what its user was sent are unread")
 
-    def is_slow_no_more(self, connection: "ClientConnection") -> None:
+    def note_read(self, connection: "ClientConnection") -> None:
         """It has read most of it, or is gone."""
         self._slow.discard(connection)
 
@@ -207,16 +207,16 @@ class ClientConnection(asyncio.Protocol):
         self._writable.clear()
         if self._session is not None:
             self._session.is_writable = False
-        self._listener.is_slow(self)
+        self._listener.note_slow(self)
 
     def resume_writing(self) -> None:
-        self._listener.is_slow_no_more(self)
+        self._listener.note_read(self)
         self._writable.set()
         if self._session is not None:
             self._session.is_writable = True
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._listener.is_slow_no_more(self)
+        self._listener.note_read(self)
         if self._task is not None:
             self._task.cancel()
         if self._linger is not None:

@@ -125,7 +125,7 @@ def _tell(wish_fd: int | None, state: StoreState) -> None:
     try:
         os.write(wish_fd, state.value)
     except BlockingIOError:
-        # full of wishes for threads, which are many and short-lived
+        # full of wishes and answers, which are many and short-lived
         asyncio.get_running_loop().call_later(1.0, _tell, wish_fd, state)
     except BrokenPipeError:
         # the end of the feed will say that the sampler is gone
