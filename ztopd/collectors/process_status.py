@@ -72,9 +72,10 @@ class Io(NamedTuple):
 
 
 _USUAL_IO = re.compile(
-    rb"rchar: (?P<rchar>\d+)\nwchar: (?P<wchar>\d+)\nsyscr: (?P<syscr>\d+)\nsyscw: (?P<syscw>\d+)\n"
-    rb"read_bytes: (?P<read_bytes>\d+)\nwrite_bytes: (?P<write_bytes>\d+)\n"
-    rb"cancelled_write_bytes: (?P<cancelled_write_bytes>-?\d+)\n"
+    rb"rchar: (?P<rchar>\d{1,20})\nwchar: (?P<wchar>\d{1,20})\n"
+    rb"syscr: (?P<syscr>\d{1,20})\nsyscw: (?P<syscw>\d{1,20})\n"
+    rb"read_bytes: (?P<read_bytes>\d{1,20})\nwrite_bytes: (?P<write_bytes>\d{1,20})\n"
+    rb"cancelled_write_bytes: (?P<cancelled_write_bytes>-?\d{1,20})\n"
 )
 """The order that every kernel has so far; a third of the time of looking at the labels."""
 _IO_LABELS = (

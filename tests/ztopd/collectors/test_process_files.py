@@ -117,6 +117,9 @@ def test_io() -> None:
     assert parse_io(b"other: 9\n" + b"".join(sorted(data.splitlines(keepends=True)))) == (5, 6, 7, 1, 2, 3, 4)
     with pytest.raises(ParseError):
         parse_io(data[:-30])
+    # more digits than Python reads
+    with pytest.raises(ParseError):
+        parse_io(data.replace(b" ", b" " + b"9" * 5000))
 
 
 @pytest.mark.parametrize(

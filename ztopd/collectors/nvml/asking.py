@@ -6,9 +6,6 @@ from typing import Any
 from ztopd.collectors.nvml.library import NOT_FOUND, SUCCESS, Call, DriverGone, GpuLost, Nvml, Refused
 from ztopd.collectors.nvml.listing import Listing
 
-# once for all questions: where it is written the reference is of the thread that asks
-_Reference = Any
-
 
 class Asking:
     """What is asked for a column of ``gpus``. Every method may wait, and raises :exc:`GpuLost`, :exc:`DriverGone`.
@@ -142,7 +139,7 @@ class Asking:
         try:
             found = listing.read(call)
         except Refused as error:
-            if error.code not in (NOT_FOUND, SUCCESS):
+            if error.code != NOT_FOUND:
                 self.refuse(column, error)
                 return None
             found = b""
