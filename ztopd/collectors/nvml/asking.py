@@ -127,10 +127,14 @@ class Asking:
 
     def percent(self, column: str, value: int | None) -> float | None:
         """The value where it is one: some drivers tell nonsense."""
-        if value is not None and not 0 <= value <= 100:
+        if value is None:
+            return None
+        if not 0 <= value <= 100:
             self.refuse(column, Refused(SUCCESS, "more than 100 %, which is nonsense"))
             return None
-        return None if value is None else float(value)
+        if self._refused:
+            self._grant(column)
+        return float(value)
 
     def listed(self, column: str, listing: Listing, call: Any) -> bytes | None:
         """What :meth:`Listing.read` gives of ``call``; nothing where there is nothing, None where it was refused."""

@@ -209,6 +209,8 @@ class Device:
             return self._compare_gpm_samples()
         except Refused as error:
             self._asks.refuse(_TENSOR, error)
+            # what was sampled is too old by then: it begins anew
+            self._gpm_metrics = None
             return None, None
 
     def _compare_gpm_samples(self) -> tuple[float | None, float | None]:
