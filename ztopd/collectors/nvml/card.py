@@ -67,6 +67,8 @@ class Card:
         self.device = device
         self.identity = identity
         self.divided: bool | None = None
+        self.instances_turn = Turn(INSTANCES_NS)
+        """When to look whether it is divided, and into what."""
         self._facts, self._facts_turn = Facts(), Turn(FACTS_NS)
         self._slow, self._slow_turn = Slow(), Turn(SLOW_NS)
         self._throughput, self._throughput_turn = Throughput(), Turn(THROUGHPUT_NS)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ztop_protocol.frame import Row
 from ztop_protocol.schema import GPUS, SourceState
-from ztopd.collectors.nvml.card import INSTANCES_NS, Card, Turn, VramLow
+from ztopd.collectors.nvml.card import Card, VramLow
 from ztopd.collectors.nvml.device import Device
 from ztopd.collectors.nvml.library import Call, DriverGone, GpuLost, Nvml, Refused
 from ztopd.collectors.nvml.reading import GpuState, Identity, Reading, Users
@@ -74,7 +74,6 @@ class Gpu:
         self._warn = warn
         self._warn_seconds = warn_seconds
         self._call = Call()
-        self._instances_turn = Turn(INSTANCES_NS)
         self._xid: Xid | None = None
         self._published = _Published((), self._nameless(GpuState.FAILED, "it has not been read yet"))
         self.gone: DriverGone | None = None
@@ -136,7 +135,7 @@ class Gpu:
 
     def _poll(self, cards: list[Card]) -> None:
         """Reads everything that is due, publishes it, and sleeps until the next poll."""
-        if self._instances_turn.comes(time.clock_gettime_ns(time.CLOCK_BOOTTIME)):
+        if cards[0].instances_turn.comes(time.clock_gettime_ns(time.CLOCK_BOOTTIME)):
             self._follow_instances(cards)
         for one in cards:
             one.poll_memory(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
