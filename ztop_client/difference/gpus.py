@@ -10,8 +10,9 @@ from ztop_protocol.schema import GPU_PROCESSES, GPUS, PROCESSES
 MOST_GONE = 4096
 """So many processes that left their GPU are kept, those that held most."""
 
-_USED, _TOTAL, _BUSY, _NAME = (
-    GPUS.position[name] for name in ("memory_used_bytes", "memory_total_bytes", "gpu_utilization_percent", "name")
+_USED, _TOTAL, _BUSY, _NAME, _STATE = (
+    GPUS.position[name]
+    for name in ("memory_used_bytes", "memory_total_bytes", "gpu_utilization_percent", "name", "state")
 )
 _UUID, _PID, _START, _TYPE, _FOREIGN, _VRAM = (
     GPU_PROCESSES.position[name]
@@ -125,7 +126,8 @@ class OnGpus:
             gpu = self._gpus.setdefault(key, _Gpu(row, places[key]))
             gpu.row, gpu.place = row, places[key]
             gpu.level.take(row[_USED])
-            if isinstance(busy := row[_BUSY], (int, float)):
+            # one that hangs shows what it said last
+            if row[_STATE] == "ok" and isinstance(busy := row[_BUSY], (int, float)):
                 gpu.busy += busy
                 gpu.busy_frames += 1
         processes, self._there = frame.rows("processes"), set()

@@ -27,7 +27,7 @@ def one_line(gpu: Gpu, width: int, glyphs: Glyphs) -> Pieces:
     used = bytes_text(gpu["memory_used_bytes"])
     return [
         *start,
-        *meter("", _busy(gpu), _share_text(gpu, "gpu_utilization_percent"), first, _PERCENT_CELLS, glyphs),
+        *meter("", _busy(gpu), whole_percent(gpu.now("gpu_utilization_percent")), first, _PERCENT_CELLS, glyphs),
         ("text", " "),
         *meter("", _memory(gpu), used, room - first, 5, glyphs),
         ("text", " "),
@@ -55,7 +55,7 @@ def bars(gpu: Gpu, width: int, glyphs: Glyphs) -> Pieces:
     first = (width - _GAP) // 2
     memory = f"{bytes_text(gpu['memory_used_bytes'])}/{bytes_text(gpu['memory_total_bytes'])}"
     return [
-        *meter("GPU", _busy(gpu), _share_text(gpu, "gpu_utilization_percent"), first, _PERCENT_CELLS, glyphs),
+        *meter("GPU", _busy(gpu), whole_percent(gpu.now("gpu_utilization_percent")), first, _PERCENT_CELLS, glyphs),
         ("text", " " * _GAP),
         *meter("Mem", _memory(gpu), memory, width - _GAP - first, _MEMORY_CELLS, glyphs),
     ]
@@ -75,7 +75,7 @@ def engines(gpu: Gpu, width: int, glyphs: Glyphs) -> Pieces:
         value = gpu.number(name)
         shares: list[Segment] = [] if value is None or not gpu.is_fresh else [("cpu_nice", value / 100)]
         pieces += [("text", " " * _GAP)] if pieces else []
-        pieces += meter(label, shares, _share_text(gpu, name), room, _PERCENT_CELLS, glyphs)
+        pieces += meter(label, shares, whole_percent(gpu.now(name)), room, _PERCENT_CELLS, glyphs)
     return pieces
 
 
@@ -111,11 +111,6 @@ def notes(gpu: Gpu, glyphs: Glyphs) -> Pieces:
 def _busy(gpu: Gpu) -> Sequence[Segment]:
     value = gpu.number("gpu_utilization_percent")
     return [] if value is None or not gpu.is_fresh else [("cpu_user", value / 100)]
-
-
-def _share_text(gpu: Gpu, name: str) -> str:
-    """How busy it is; what is old says no more how busy it is."""
-    return whole_percent(gpu[name] if gpu.is_fresh else None)
 
 
 def _memory(gpu: Gpu) -> Sequence[Segment]:

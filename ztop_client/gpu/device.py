@@ -36,6 +36,10 @@ class Gpu:
         value = self[name]
         return None if value is None or isinstance(value, str) else float(value)
 
+    def now(self, name: str) -> Cell:
+        """A cell that says nothing any more where it is old, as how busy it is."""
+        return self[name] if self.is_fresh else None
+
     def rate(self, name: str) -> float | None:
         """A rate of ``RATES["gpus"]``."""
         return self.rates[RATE_POSITION["gpus"][name]]

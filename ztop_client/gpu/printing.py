@@ -77,7 +77,7 @@ def _summary(pair: Pair) -> Iterator[str]:
 
 def _lines_of(gpu: Gpu) -> Iterator[str]:
     used, total = bytes_text(gpu["memory_used_bytes"]), bytes_text(gpu["memory_total_bytes"])
-    busy = whole_percent(gpu["gpu_utilization_percent"] if gpu.is_fresh else None)
+    busy = whole_percent(gpu.now("gpu_utilization_percent"))
     yield f"GPU {gpu.label}  {label_text(gpu['name'])}: {busy} busy, {used} of {total}"
     told = "  ".join("".join(text for _, text in group) for group in groups(gpu, UNICODE))
     if told:

@@ -59,6 +59,15 @@ def test_who_grew_came_and_went() -> None:
     assert of(found, 61).vram == Vram(0, 0, 0, G)
 
 
+def test_one_that_hangs_is_not_as_busy_as_it_was_last() -> None:
+    found = difference([
+        at(1, gpu_utilization_percent=10),
+        at(2, gpu_utilization_percent=90, state="hung"),
+        at(3, gpu_utilization_percent=90, state="hung"),
+    ])  # fmt: skip
+    assert found.gpus[0].busy_percent == 10.0
+
+
 def test_what_is_not_known_is_not_known() -> None:
     found = difference([at(1, holds(1, 50, None), used=None), at(2, holds(2, 50, None), holds(2, 51, None), used=None)])
     assert found.gpus[0].vram == Vram(None, None, None, None)
