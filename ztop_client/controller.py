@@ -70,7 +70,6 @@ class Controller:
         self._pause = pause
         self._change_interval = change_interval
         self._rewinding = rewinding
-        self._own_cost = OwnCost()
         self._search = ""
         self._acting = Acting(view, screen)
         self._acts: dict[Action, Callable[[], None]] = {
@@ -283,7 +282,7 @@ class Controller:
 
         self._view.sources_open = True
         self._refresh(False)
-        self._screen.open(SourcesPage(found, self._view.program.name, self._sources_closed, self._own_cost))
+        self._screen.open(SourcesPage(found, self._view.program.name, self._sources_closed, OwnCost()))
 
     def _sources_closed(self) -> None:
         self._view.sources_open = False

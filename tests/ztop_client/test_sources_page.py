@@ -1,6 +1,7 @@
 """The page of what the monitor costs: what it says, at every size, of hostile sources too."""
 
 import time
+from dataclasses import replace
 
 import pytest
 import urwid
@@ -70,6 +71,11 @@ def test_the_page_says_what_it_costs_what_is_missing_and_why() -> None:
         ("this machine has no PMU.",),
     ):
         assert any(all(word in line for word in words) for line in text.splitlines()), words
+
+
+def test_a_part_of_what_it_costs_is_not_shown_as_the_whole() -> None:
+    found = [replace(one, cpu_percent=None) if one.name == "sampler" else one for one in sources(shown(1), shown(2))]
+    assert "ztopd: its CPU is not known yet" in "\n".join(lines(page_of(found)))
 
 
 @pytest.mark.parametrize("glyphs", [UNICODE, ASCII])

@@ -47,8 +47,11 @@ class SourcesPage(Page):
 
     def _lines(self, sources: Sequence[Source], room: int, glyphs: Glyphs) -> Iterator[list[Piece]]:
         processes = {one.name: one for one in sources if one.name in PROCESSES}
-        shares = [one.cpu_percent for one in processes.values() if one.cpu_percent is not None]
-        total = f"{percent_text(sum(shares))}% of a core" if shares else "its CPU is not known yet"
+        shares = [one.cpu_percent for one in processes.values()]
+        known = [share for share in shares if share is not None]
+        # a sum of some of them would look like that of all
+        is_known = known and len(known) == len(shares)
+        total = f"{percent_text(sum(known))}% of a core" if is_known else "its CPU is not known yet"
         yield [("box_heading", f"ztopd: {total}")]
         for name in PROCESSES:
             if name in processes:
