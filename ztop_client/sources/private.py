@@ -7,10 +7,10 @@ import sys
 import tempfile
 
 from ztop_client.channel import DaemonUnreachable
+from ztop_client.sources.last_line import last_line
 from ztop_client.text import printable
 
 _END_SECONDS = 2.0
-_MOST_WORDS_BYTES = 4096
 
 
 class PrivateDaemon:
@@ -65,10 +65,7 @@ class PrivateDaemon:
         if status < 0:
             # what it started may have complained about that since
             return f"the private ztopd was killed by signal {-status}"
-        size = self._words.seek(0, os.SEEK_END)
-        self._words.seek(max(0, size - _MOST_WORDS_BYTES))
-        lines = self._words.read(_MOST_WORDS_BYTES).decode("utf-8", "replace").split("\n")
-        words = next((line for line in reversed(lines) if line.strip()), "it said nothing")
+        words = last_line(self._words) or "it said nothing"
         return printable(f"the private ztopd ended with status {status}: {words}")
 
     def close(self) -> None:

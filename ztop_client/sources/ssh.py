@@ -15,6 +15,7 @@ import threading
 
 from ztop_client.channel import ANSWER_SECONDS, Channel, DaemonUnreachable, NoAnswer
 from ztop_client.sources import ends_with_parent
+from ztop_client.sources.last_line import last_line
 from ztop_client.text import printable
 from ztop_protocol.connection import RemoteError
 
@@ -22,7 +23,6 @@ _PLAIN = re.compile(r"/[^:\\%$\x00-\x1f\x7f]*")
 """Paths that mean themselves in ssh's -L."""
 _MOST_FOLDER_BYTES = 80
 """A Unix socket's path has 107."""
-_MOST_WORDS_BYTES = 4096
 _CONNECT_SECONDS = 1.0
 _FIRST_ANSWER_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
@@ -195,10 +195,7 @@ class _Forward:
         status = self._process.returncode
         if status < 0:
             return f"it was killed by signal {-status}"
-        size = self._words.seek(0, os.SEEK_END)
-        self._words.seek(max(0, size - _MOST_WORDS_BYTES))
-        lines = self._words.read(_MOST_WORDS_BYTES).decode("utf-8", "replace").splitlines()
-        line = next((line.strip() for line in reversed(lines) if line.strip()), f"it ended with status {status}")
+        line = last_line(self._words) or f"it ended with status {status}"
         return line.removeprefix("ssh: ").removesuffix(".")
 
     def close(self) -> None:
