@@ -43,13 +43,13 @@ _WHAT: Mapping[str, tuple[str, str]] = {"process_counters": ("counters", "counte
 """A section that many machines have nothing in -> what is in it, and the source that says why not."""
 
 
-def asked_for(sections: Collection[str]) -> frozenset[str]:
+def seldom_filled(sections: Collection[str]) -> frozenset[str]:
     """Those of these sections that many machines have nothing in."""
     return frozenset(_WHAT.keys() & sections)
 
 
 def lack(frame: Frame, section: str, where: str = "here") -> str | None:
-    """That the frame has nothing in a section of :func:`asked_for`, and why: ``no GPU here (…)``."""
+    """That the frame has nothing in a section of :func:`seldom_filled`, and why: ``no GPU here (…)``."""
     if frame.rows(section) or "sources" not in frame.sections:
         return None
     what, source = _WHAT[section]
@@ -79,7 +79,7 @@ class Withheld:
 
 
 def counters_sentence(table: ProcessTable) -> str | Withheld | None:
-    """The same, or that counters are there and not for everyone to see."""
+    """Why there are no counters, or that they are there and not for everyone to see."""
     problem = counters_problem(table.frame)
     if problem is not None:
         return problem

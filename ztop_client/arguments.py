@@ -36,7 +36,6 @@ def time(text: str) -> str:
         parse_moment(text, time_ns())
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    # what it means depends on the end of the recording
     return text
 
 

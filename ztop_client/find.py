@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ztop_client.absence import asked_for, lack
+from ztop_client.absence import lack, seldom_filled
 from ztop_client.asking import VALUES, condition, sections_of
 from ztop_client.columns.column import ProcessTable, process_table, rate
 from ztop_client.sources.past import Past, pairs
@@ -106,7 +106,7 @@ def by_begin(stretch: Stretch) -> tuple[int, int]:
 def needed_sections(question: Question) -> frozenset[str]:
     """What the frames must have."""
     asked = sections_of(question.expression)
-    return asked | {"sources"} if asked_for(asked) else asked
+    return asked | {"sources"} if seldom_filled(asked) else asked
 
 
 class Finder:
@@ -129,7 +129,7 @@ class Finder:
         self._restless: set[Key] = set()
         """What changed in the last frame: its rates may be others now, even if it rests."""
         self._on_gpus: Mapping[Key, Row] = {}
-        self._lacks: dict[str, str | None] = dict.fromkeys(sorted(asked_for(sections_of(question.expression))))
+        self._lacks: dict[str, str | None] = dict.fromkeys(sorted(seldom_filled(sections_of(question.expression))))
 
     def take(self, pair: Pair) -> list[Stretch]:
         """The next frame; the stretches that ended with the one before it."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from ztop_client.absence import asked_for, lack
+from ztop_client.absence import lack, seldom_filled
 from ztop_client.asking import condition, matching, meant, sections_of
 from ztop_client.columns.column import Column, ProcessTable, Tab
 from ztop_client.formats import label_text
@@ -108,7 +108,7 @@ class View:
             needed |= PAGE_SECTIONS
         if self.filter_text:
             needed |= (asked := sections_of(meant(self.filter_text)))
-            needed |= {"sources"} if asked_for(asked) else set()
+            needed |= {"sources"} if seldom_filled(asked) else set()
         if "process_counters" in needed:
             # many machines have none; this says why
             needed |= {"sources"}
@@ -119,7 +119,7 @@ class View:
         """Why the filter finds nothing, where the machine does not have what it asks for."""
         if self.keys or self.table is None or not self.filter_text:
             return None
-        lacks = [lack(self.table.frame, name) for name in sorted(asked_for(sections_of(meant(self.filter_text))))]
+        lacks = [lack(self.table.frame, name) for name in sorted(seldom_filled(sections_of(meant(self.filter_text))))]
         said = [text for text in lacks if text is not None]
         return f"Nothing is found: {', '.join(said)}." if said else None
 
