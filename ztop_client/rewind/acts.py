@@ -183,7 +183,7 @@ class RewindActs:
                 found += finder.take(pair)
                 if len(found) >= _MOST_FOUND:
                     return found[:_MOST_FOUND]
-            return found + finder.rest()
+            return (found + finder.rest())[:_MOST_FOUND]
 
         sections = {*needed_sections(question), "memory"}
         self._gather(f"Find: {text}", _ALL_TIME, sections, work, lambda found: self._show_found(found, finder.lacks()))

@@ -82,7 +82,7 @@ class Walk:
 
     def stop(self) -> None:
         """Looks at nothing any more; what is still to come moves nobody."""
-        self.pair = self._wanted = self._here = None
+        self.pair = self._begun_from = self._wanted = self._here = None
         for segment in self._segments:
             segment.forget()
 

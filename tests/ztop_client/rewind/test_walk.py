@@ -256,3 +256,13 @@ def test_a_step_in_time_before_the_first_frame_came_begins_where_one_entered(dae
     person.walk.step_time(-60 * SECOND)
     daemon.answer()
     assert person.seq == 30
+
+
+def test_who_left_begins_from_there_no_more(daemon: Remembering) -> None:
+    person = Person(daemon)
+    daemon.waits = True
+    person.walk.begin(Pair(None, made(90)))
+    person.walk.stop()
+    person.walk.step_time(-60 * SECOND)
+    daemon.answer()
+    assert person.walk.pair is None and not person.walk.is_waiting
