@@ -1,6 +1,5 @@
 """The codec: nothing of a text is lost, and whatever a peer sends is a frame or :exc:`Malformed`."""
 
-import itertools
 from typing import Any
 
 import msgpack
@@ -8,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.protocol.strategies import BOOT_IDS, frame_pairs, frames, kernel_text, sections, typed
+from tests.protocol.messages import (
+    A_CHANGE,
+    NETWORKS,
+    PROCESSES,
+    delta_message,
+    frame_message,
+    network,
+    section_message,
+)
+from tests.protocol.strategies import frame_pairs, kernel_text, sections, typed
 from ztop_protocol.codec import (
     MAX_FRAME_BYTES,
     FrameDecoder,
@@ -21,30 +29,8 @@ from ztop_protocol.codec import (
     encode_table,
     unpack,
 )
-from ztop_protocol.frame import Delta, Frame, Key, Section, SectionDelta, apply, diff
+from ztop_protocol.frame import Frame, Key, Section, SectionDelta, apply, diff
 from ztop_protocol.schema import PRESSURE, SECTIONS
-
-NETWORKS = SECTIONS["networks"]
-PROCESSES = SECTIONS["processes"]
-
-
-def network(interface: object = "lo", state: object = None, received: object = None) -> list[Any]:
-    row: list[Any] = [None] * len(NETWORKS.names)
-    row[0], row[1], row[NETWORKS.position["receive_bytes"]] = interface, state, received
-    return row
-
-
-def section_message(rows: list[list[Any]], columns: Any = NETWORKS.names, at: Any = 7) -> dict[str, Any]:
-    return {"sampled_boottime_ns": at, "columns": list(columns), "rows": rows}
-
-
-def frame_message(**parts: Any) -> dict[str, Any]:
-    return {"seq": 1, "time_ns": 2, "boottime_ns": 3, "boot_id": BOOT_IDS[0], "sections": parts}
-
-
-def delta_message(**parts: Any) -> dict[str, Any]:
-    return frame_message(**parts) | {"seq": 2, "base_seq": 1, "gone_sections": []}
-
 
 # --- round trips
 
@@ -187,8 +173,6 @@ def test_a_whole_section_in_a_delta_may_change_the_columns() -> None:
 
 # --- what is malformed
 
-A_CHANGE: dict[str, Any] = {"sampled_boottime_ns": 8, "new": [], "changed": [], "gone": []}
-
 
 @pytest.mark.parametrize(
     "message",
@@ -303,94 +287,6 @@ def test_nesting_does_not_get_through() -> None:
             FrameDecoder().frame(unpack(msgpack.packb(message)))
     with pytest.raises(Malformed):
         FrameDecoder().frame(frame_message(networks=section_message([network(deep)])))
-
-
-# --- anything at all
-
-scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.text(max_size=5), st.binary(max_size=5)
-)
-keys = st.one_of(
-    st.sampled_from(("seq", "sections", "columns", "rows", "networks", "pressure", "changed", "gone")), scalars
-)
-anything = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=15
-)
-
-
-def is_a_frame(frame: Frame) -> bool:
-    return all(
-        len(row) == len(SECTIONS[name].names) and row[: SECTIONS[name].key_length] == key
-        for name, section in frame.sections.items()
-        for key, row in section.rows.items()
-    )
-
-
-def feed_anything(decoder: FrameDecoder, message: Any) -> None:
-    """A frame, a delta that applies or not, or :exc:`Malformed`: any other exception fails the test."""
-    try:
-        assert is_a_frame(decoder.frame(message))
-    except Malformed:
-        pass
-    try:
-        assert isinstance(decoder.delta(message), Delta)
-    except Malformed:
-        pass
-
-
-@given(anything)
-def test_any_value(value: Any) -> None:
-    decoder = FrameDecoder()
-    decoder.frame(frame_message(networks=section_message([network()])))
-    feed_anything(decoder, value)
-    feed_anything(decoder, delta_message(networks=value, pressure=value) | {"gone_sections": value})
-    feed_anything(decoder, frame_message(networks=section_message(value, at=value), pressure=value))
-    feed_anything(decoder, delta_message(networks=A_CHANGE | {"new": value, "changed": value, "gone": value}))
-
-
-def parts_of(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *itertools.chain.from_iterable(parts_of(part, (*path, name)) for name, part in inner)]
-
-
-def with_part(value: Any, path: tuple[Any, ...], part: Any) -> Any:
-    if not path:
-        return part
-    copy = dict(value) if isinstance(value, dict) else list(value)
-    copy[path[0]] = with_part(value[path[0]], path[1:], part)
-    return copy
-
-
-@given(frame_pairs(), st.data())
-def test_a_valid_message_with_one_part_replaced(pair: tuple[Frame, Frame], data: st.DataObject) -> None:
-    base, frame = pair
-    for sent in (encode_frame(base), encode_delta(diff(base, frame))):
-        decoder = FrameDecoder()
-        decoder.frame(unpack(encode_frame(base)))
-        message = unpack(sent)
-        feed_anything(decoder, with_part(message, data.draw(st.sampled_from(parts_of(message))), data.draw(anything)))
-
-
-@given(frames(), st.data())
-def test_a_valid_message_with_bytes_flipped(frame: Frame, data: st.DataObject) -> None:
-    sent = bytearray(encode_frame(frame))
-    for place in data.draw(st.lists(st.integers(0, len(sent) - 1), min_size=1, max_size=4)):
-        sent[place] = data.draw(st.integers(0, 255))
-    cut = data.draw(st.integers(0, len(sent)))
-    for damaged in (bytes(sent), bytes(sent[:cut])):
-        try:
-            message = unpack(damaged)
-        except Malformed:
-            continue
-        feed_anything(FrameDecoder(), message)
-
-
-@given(st.binary(max_size=60))
-def test_any_bytes(data: bytes) -> None:
-    try:
-        feed_anything(FrameDecoder(), unpack(data))
-    except Malformed:
-        pass
 
 
 def test_rows_of_one_key_are_one_row() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.ztop_client.key_machine import BYTES, TERMINALS
 from tests.ztop_client.rewind.scripted_past import BURST, BURST_PID, clock
 from tests.ztop_client.terminal_driver import Driver, first_pid, scripted_past, selected_pid
-from tests.ztop_client.test_every_key import BYTES, TERMINALS
 from ztop_client.keys import REWIND_BINDINGS, Action
 from ztop_client.recorded import open_recording
 

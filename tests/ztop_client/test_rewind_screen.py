@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.ztop_client.hostile import HOSTILE
+from tests.ztop_client.key_machine import sleeper
 from tests.ztop_client.rewind.scripted_past import BURST, BURST_PID, clock
 from tests.ztop_client.terminal_driver import Driver, first_pid, rows, scripted_past, selected_pid
-from tests.ztop_client.test_every_key import sleeper
 from ztop_client.recorded import open_recording
 
 ESC, ENTER, END, LEFT, F5, F9 = "\x1b", "\r", "\x1b[F", "\x1b[D", "\x1b[15~", "\x1b[20~"

@@ -1,10 +1,12 @@
 """The machines of tests/fixtures: what they are and where they come from stands in the README there."""
 
-from collections.abc import Callable, Iterable
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.ztopd.collectors.process_table import Table
 from ztop_protocol.frame import Cell
 from ztop_protocol.schema import SECTIONS, Kind, Unit
 from ztopd.collectors.source import Roots, Sample
@@ -89,3 +91,27 @@ def make_cpus(tmp_path: Path) -> Callable[[int, bool], Roots]:
 
 def _lines(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
+
+
+@pytest.fixture
+def table() -> Iterator[Table]:
+    table = Table()
+    table.scan()
+    yield table
+    table.collector.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
+    """Starts processes that end with the test."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    def run(*command: str, **options: object) -> "subprocess.Popen[bytes]":
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)  # type: ignore[call-overload]
+        children.append(child)
+        return child  # type: ignore[no-any-return]
+
+    yield run
+    for child in children:
+        child.kill()
+        child.communicate()

@@ -3,87 +3,22 @@
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.ztopd.collectors.immediate_reader import ImmediateReader
-from ztop_protocol.frame import Cell, Row
+from tests.ztopd.collectors.process_table import WAIT, Table, python, ready, wait_for
 from ztop_protocol.schema import MAX_TEXT_BYTES, PROCESS_EXECUTABLES, PROCESS_IO, PROCESSES, SourceState
 from ztopd.collectors import processes as module
-from ztopd.collectors.blocking import Answer, Question
+from ztopd.collectors.blocking import Question
 from ztopd.collectors.descriptors import Descriptors
 from ztopd.collectors.process_entry import Process
 from ztopd.collectors.processes import Processes
-from ztopd.collectors.source import Roots, Rows
-
-PYTHON = sys.executable
-
-
-class Table:
-    """A table on the live /proc, with its cells by name."""
-
-    def __init__(self, kept_descriptors: int = 100_000) -> None:
-        self.reader = ImmediateReader()
-        self.collector = Processes(Roots(), self.reader, Descriptors(kept_descriptors))
-        self.rows: Rows = {}
-
-    def scan(self) -> None:
-        self.sample = self.collector.collect()
-        self.rows = self.sample.sections["processes"]
-
-    def row(self, pid: int) -> Row | None:
-        found = [row for key, row in self.rows.items() if key[0] == pid]
-        assert len(found) <= 1
-        return found[0] if found else None
-
-    def cell(self, pid: int, column: str) -> Cell:
-        row = self.row(pid)
-        assert row is not None, f"process {pid} is not there"
-        return row[PROCESSES.position[column]]
-
-    def owner_row(self, section: str, pid: int) -> Row | None:
-        return next((row for key, row in self.sample.sections[section].items() if key[0] == pid), None)
-
-
-@pytest.fixture
-def table() -> Iterator[Table]:
-    table = Table()
-    table.scan()
-    yield table
-    table.collector.close()
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
-    """Starts processes that end with the test."""
-    children: list[subprocess.Popen[bytes]] = []
-
-    def run(*command: str, **options: object) -> "subprocess.Popen[bytes]":
-        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)  # type: ignore[call-overload]
-        children.append(child)
-        return child  # type: ignore[no-any-return]
-
-    yield run
-    for child in children:
-        child.kill()
-        child.communicate()
-
-
-def ready(child: "subprocess.Popen[bytes]") -> None:
-    assert child.stdout is not None
-    assert child.stdout.readline() == b"ready\n"
-
-
-def python(*lines: str) -> tuple[str, str, str]:
-    return PYTHON, "-c", "\n".join(lines)
-
-
-WAIT = "import sys; print('ready', flush=True); sys.stdin.read()"
+from ztopd.collectors.source import Roots
 
 
 def test_rows_have_the_schemas_columns(table: Table) -> None:
@@ -162,91 +97,6 @@ def test_hostile_names(name: bytes, table: Table, start: Callable[..., "subproce
     assert table.cell(child.pid, "ppid") == os.getpid()
 
 
-def test_an_exec_is_noticed(table: Table, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
-    child = start("/bin/sh", "-c", "echo ready; read x; exec sleep 100")
-    ready(child)
-    table.scan()
-    table.scan()
-    assert table.cell(child.pid, "comm") == "sh"
-    before = table.cell(child.pid, "start_boottime_ns")
-    assert child.stdin is not None
-    child.stdin.write(b"\n")
-    child.stdin.flush()
-    wait_for(lambda: psutil.Process(child.pid).name() == "sleep")
-    table.scan()
-    assert table.cell(child.pid, "comm") == "sleep"
-    # the scan may have come while the exec was under way, after the name and before the command line
-    time.sleep(0.05)
-    table.scan()
-    assert table.cell(child.pid, "command_line") == "sleep 100"
-    assert table.cell(child.pid, "start_boottime_ns") == before
-    executable = table.owner_row("process_executables", child.pid)
-    assert executable is not None and str(executable[-1]).endswith(("sleep", "coreutils", "busybox"))
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its uid")
-def test_the_owner_is_taken_every_tick(table: Table, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
-    child = start(
-        *python("import os, sys", "print('ready', flush=True); sys.stdin.readline()", "os.setuid(12345)", WAIT)
-    )
-    ready(child)
-    table.scan()
-    assert table.cell(child.pid, "owner_uid") == 0
-    assert child.stdin is not None
-    child.stdin.write(b"\n")
-    child.stdin.flush()
-    ready(child)
-    table.scan()
-    # a process that changed its uid is not dumpable, and what is not dumpable is root's
-    assert table.cell(child.pid, "owner_uid") == 0
-    assert (table.cell(child.pid, "uid"), table.cell(child.pid, "effective_uid")) == (12345, 12345)
-    io_row = table.owner_row("process_io", child.pid)
-    assert io_row is not None and io_row[PROCESS_IO.position["owner_uid"]] == 0
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its uid")
-def test_an_exec_by_another_user_changes_the_owner(
-    table: Table, start: Callable[..., "subprocess.Popen[bytes]"]
-) -> None:
-    child = start(
-        *python(
-            "import os, sys",
-            "print('ready', flush=True); sys.stdin.readline()",
-            "os.setgid(12345); os.setuid(12345)",
-            "os.execv('/bin/sleep', ['sleep', '100'])",
-        )
-    )
-    ready(child)
-    table.scan()
-    assert child.stdin is not None
-    child.stdin.write(b"\n")
-    child.stdin.flush()
-    wait_for(lambda: psutil.Process(child.pid).name() == "sleep")
-    table.scan()
-    assert table.cell(child.pid, "owner_uid") == 12345
-    io_row, executable = table.owner_row("process_io", child.pid), table.owner_row("process_executables", child.pid)
-    assert io_row is not None and io_row[PROCESS_IO.position["owner_uid"]] == 12345
-    assert executable is not None and executable[PROCESS_EXECUTABLES.position["owner_uid"]] == 12345
-
-
-def test_a_zombie_keeps_its_command_line(table: Table, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
-    child = start("/bin/sh", "-c", "echo ready; read x")
-    ready(child)
-    table.scan()
-    line = table.cell(child.pid, "command_line")
-    child.kill()
-    wait_for(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
-    table.scan()
-    table.scan()
-    assert table.cell(child.pid, "state") == "Z"
-    assert table.cell(child.pid, "command_line") == line
-    states = table.collector.states()
-    assert states is not None and states.zombie >= 1
-    child.wait()
-    table.scan()
-    assert table.row(child.pid) is None
-
-
 def test_kernel_threads_are_told_apart(table: Table) -> None:
     if not os.path.exists("/proc/2/stat") or psutil.Process(2).name() != "kthreadd":
         pytest.skip("this pid namespace shows no kernel threads")
@@ -283,36 +133,6 @@ def test_a_hundred_long_command_lines(table: Table, start: Callable[..., "subpro
     table.scan()
     lines = [table.cell(child.pid, "command_line") for child in children]
     assert {len(str(line)) for line in lines} == {MAX_TEXT_BYTES}
-
-
-def test_a_reused_pid_is_another_process(table: Table, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
-    if os.geteuid() != 0 or not os.access("/proc/sys/kernel/ns_last_pid", os.W_OK):
-        pytest.skip("choosing a pid takes root and /proc/sys/kernel/ns_last_pid")
-    first = start("/bin/sleep", "100")
-    table.scan()
-    old = table.row(first.pid)
-    assert old is not None
-    first.kill()
-    first.wait()
-    time.sleep(0.05)
-    for _ in range(50):
-        with open("/proc/sys/kernel/ns_last_pid", "w") as last:
-            last.write(str(first.pid - 1))
-        second = start("/bin/cat")
-        if second.pid == first.pid:
-            break
-    else:
-        pytest.skip("somebody else always took the pid first")
-    table.scan()
-    new = table.row(first.pid)
-    assert new is not None
-    assert new[:2] != old[:2]
-    assert int(str(new[PROCESSES.position["start_boottime_ns"]])) > int(
-        str(old[PROCESSES.position["start_boottime_ns"]])
-    )
-
-    table.scan()
-    assert table.cell(second.pid, "command_line") == "/bin/cat"
 
 
 def kept_of(pids: set[int]) -> int:
@@ -404,29 +224,6 @@ def test_stopped_processes_are_counted(table: Table, start: Callable[..., "subpr
     assert states.total == len(table.rows)
 
 
-def test_the_answer_about_an_earlier_life_of_a_pid_is_not_taken(
-    table: Table, start: Callable[..., "subprocess.Popen[bytes]"]
-) -> None:
-    child = start(*python(WAIT))
-    ready(child)
-    table.scan()
-    table.scan()
-    process = table.collector._processes[str(child.pid)]
-    own = process.command_line
-    assert own is not None
-    answers = table.reader._answers[Question.COMMAND_LINE]
-    answers[child.pid] = Answer(b"another\0", None, process.stat.start_boottime_ns - 1)
-    asked = len(table.reader.asked)
-    table.collector._take_answers()
-    assert process.command_line == own
-    assert (Question.COMMAND_LINE, child.pid) in table.reader.asked[asked:]
-    table.reader._answers[Question.COMMAND_LINE][child.pid] = Answer(
-        b"its own\0", None, process.stat.start_boottime_ns + 10**9
-    )
-    table.collector._take_answers()
-    assert process.command_line == "its own"
-
-
 def test_all_command_lines_together_are_bounded(
     table: Table, start: Callable[..., "subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -484,10 +281,3 @@ def test_the_first_table_is_as_of_its_end(monkeypatch: pytest.MonkeyPatch) -> No
         assert sampled is not None and times[0] <= sampled <= times[1]
     finally:
         collector.close()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < end, "it did not happen within 5 s"
-        time.sleep(0.01)

@@ -1,5 +1,6 @@
 """A machine made by hand, the feed that a sampler would send of it, and clients of a server without sockets."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -150,6 +151,15 @@ def machine() -> Machine:
 @pytest.fixture
 def hub() -> Hub:
     return Hub(Settings(SECOND, sampler_pid=77), start_time_ns=5)
+
+
+@pytest.fixture
+def told() -> Iterator[tuple[int, int]]:
+    """The pipe on which a server tells its sampler what is wanted: the end to read, the end to write."""
+    ends = os.pipe2(os.O_NONBLOCK)
+    yield ends
+    for end in ends:
+        os.close(end)
 
 
 @pytest.fixture

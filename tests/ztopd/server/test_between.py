@@ -1,7 +1,7 @@
 """What is sampled between two frames: who is given it, how much of it, and that the timeline does not know."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -154,13 +154,6 @@ async def test_it_is_true_or_false(connect: Connect) -> None:
 
 
 class TestWishes:
-    @pytest.fixture
-    def told(self) -> Iterator[tuple[int, int]]:
-        ends = os.pipe2(os.O_NONBLOCK)
-        yield ends
-        for end in ends:
-            os.close(end)
-
     @pytest.fixture
     def hub(self, told: tuple[int, int]) -> Hub:
         return Hub(Settings(SECOND, sampler_pid=77, wish_fd=told[1]), start_time_ns=5)

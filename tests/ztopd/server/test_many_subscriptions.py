@@ -1,7 +1,7 @@
 """Subscriptions by the hundred: what they make the server keep, and what they have it tell the sampler."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -67,13 +67,6 @@ async def test_with_room_it_gets_deltas_however_often_it_comes_round(machine: An
 
 
 class TestWishes:
-    @pytest.fixture
-    def told(self) -> Iterator[tuple[int, int]]:
-        ends = os.pipe2(os.O_NONBLOCK)
-        yield ends
-        for end in ends:
-            os.close(end)
-
     @pytest.fixture
     def hub(self, told: tuple[int, int]) -> Hub:
         return Hub(Settings(SECOND, sampler_pid=77, wish_fd=told[1]), start_time_ns=5)
