@@ -35,7 +35,7 @@ class Vram:
 
 @dataclass(frozen=True, slots=True)
 class GpuUse:
-    """One GPU or MIG instance. ``busy_percent``: the mean of its use in the frames that know it."""
+    """One GPU or MIG instance. ``busy_percent``: the mean of its use in the frames in which it answers and says it."""
 
     uuid: str
     index: str
