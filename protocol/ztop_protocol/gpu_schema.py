@@ -60,9 +60,10 @@ GPUS = SectionSchema(
         *columns("ztopd: until memory is full at that; None: not within an hour", _G, _SECONDS,
                  "oom_eta_seconds", "oom_eta_low_seconds", "oom_eta_high_seconds"),
         *columns("ztopd: whether a warning stands", _L, _NONE, "vram_low", type=bool),
+        *columns("when energy and NVLink were read last; None: never", _L, _NS, "counters_boottime_ns"),
     ),
 )  # fmt: skip
-"""GPUs and MIG instances; every row has a clock of its own."""
+"""GPUs and MIG instances; every row has clocks of its own: memory is read more often than what is counted."""
 
 GPU_PROCESSES = SectionSchema(
     "gpu_processes",

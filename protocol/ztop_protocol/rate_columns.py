@@ -156,7 +156,7 @@ RATES: dict[str, tuple[Rate | Ratio, ...]] = {
     "gpus": _per_second(
         "gpus",
         *("energy_millijoules", "nvlink_receive_bytes", "nvlink_transmit_bytes"),
-        clock="sampled_boottime_ns",
+        clock="counters_boottime_ns",
     ),
     "summary": (
         _share("cpu_busy_percent", "cpu_busy_time_ns"),

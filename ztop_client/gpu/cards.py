@@ -1,7 +1,7 @@
 """The upper part of ``ztop-g``: a card for every GPU, or why there is none."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import itemgetter
 
 from ztop_client.formats import rate_text
@@ -26,7 +26,9 @@ _SPAN_CELLS = 9
 _CHART_SECONDS = 100
 """The fewest seconds of a chart."""
 _MOST_FACTS = 2
-_UNSEEN = frozenset({"sampled_boottime_ns", "energy_millijoules", "memory_free_bytes", "xid_boottime_ns"})
+_UNSEEN = frozenset(
+    {"sampled_boottime_ns", "counters_boottime_ns", "energy_millijoules", "memory_free_bytes", "xid_boottime_ns"}
+)
 """Nothing of a card is made of these, nor of how old the data is but for what :func:`_said` has of it;"""
 _AS_RATES = ("nvlink_receive_bytes", "nvlink_transmit_bytes")
 """and of these only of the rates, in words."""
@@ -64,21 +66,8 @@ class Cards:
     def show(self, previous: Frame | None, current: Frame) -> None:
         """A new frame."""
         self.remember(previous, current)
-        self._frame, self._gpus = current, self._with_rates_of_the_frame(current, gpus(previous, current))
+        self._frame, self._gpus = current, gpus(previous, current)
         self._said = {gpu["uuid"]: _said(gpu) for gpu in self._gpus}
-
-    def _with_rates_of_the_frame(self, current: Frame, found: Sequence[Gpu]) -> Sequence[Gpu]:
-        """What was read after a frame has the rates of the frame: memory was read anew, counters perhaps not."""
-        last = self._frame
-        if last is None or (last.boot_id, last.seq) != (current.boot_id, current.seq):
-            return found
-        before = {gpu["uuid"]: gpu for gpu in self._gpus}
-        return [
-            replace(gpu, rates=known.rates)
-            if (known := before.get(gpu["uuid"])) and known["sampled_boottime_ns"] != gpu["sampled_boottime_ns"]
-            else gpu
-            for gpu in found
-        ]
 
     def remember(self, previous: Frame | None, current: Frame) -> None:
         """A frame that may not be shown, for the charts."""

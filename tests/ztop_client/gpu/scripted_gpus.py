@@ -61,7 +61,7 @@ def gpu(seq: int, index: int, **values: Cell) -> Row:
         "pcie_receive_bytes_per_second": 1_200 * MEBIBYTE, "pcie_transmit_bytes_per_second": 340 * MEBIBYTE,
         "nvlink_receive_bytes": seq * 8 * GIBIBYTE, "nvlink_transmit_bytes": seq * 7 * GIBIBYTE,
         "ecc_volatile_corrected_errors": 0, "ecc_volatile_uncorrected_errors": 0, "vram_low": False,
-        "vram_velocity_bytes_per_second": 0.0,
+        "vram_velocity_bytes_per_second": 0.0, "counters_boottime_ns": now - SECOND // 10,
     }  # fmt: skip
     assert not values.keys() - set(GPUS.names)
     return row("gpus", **{**known, **values})

@@ -79,11 +79,15 @@ def test_of_too_many_those_in_trouble_are_seen() -> None:
 
 
 def test_what_is_read_between_two_frames_has_the_rates_of_the_frame() -> None:
-    # counters are read once a second, memory five times: over the clock of the row they would grow by a half too much
+    # counters are read once a second, memory five times: over the time of the memory they would grow by a half too much
     def at(seq: int, tenths: int, seconds: int) -> Frame:
         counted = seconds * 10**9
         row_of = gpu(
-            9, 0, sampled_boottime_ns=tenths * 10**8, nvlink_receive_bytes=counted, nvlink_transmit_bytes=2 * counted
+            *(9, 0),
+            sampled_boottime_ns=tenths * 10**8,
+            nvlink_receive_bytes=counted,
+            nvlink_transmit_bytes=2 * counted,
+            counters_boottime_ns=1000 * 10**9 + counted,
         )
         return with_sections(machine("1", seq), ("gpus", [row_of]))
 

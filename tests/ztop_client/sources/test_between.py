@@ -29,7 +29,13 @@ def between(seq: int, used: int = 7 * GIBIBYTE) -> Frame:
     after = machine("2", seq)
     at_ns = (1000 + seq) * SECOND + HALF
     rows = [
-        gpu(seq, 0, memory_used_bytes=used, sampled_boottime_ns=at_ns, energy_millijoules=seq * 400_000 + 200_000),
+        gpu(
+            *(seq, 0),
+            memory_used_bytes=used,
+            sampled_boottime_ns=at_ns,
+            energy_millijoules=seq * 400_000 + 200_000,
+            counters_boottime_ns=at_ns,
+        ),
         gpu(seq, 1, sampled_boottime_ns=at_ns),
     ]
     sections = {

@@ -73,6 +73,7 @@ class Card:
         self._slow, self._slow_turn = Slow(), Turn(SLOW_NS)
         self._throughput, self._throughput_turn = Throughput(), Turn(THROUGHPUT_NS)
         self._gauges, self._gauges_turn = Gauges(), Turn(GAUGES_NS)
+        self._counters_ns: int | None = None
         self._activity, self._activity_turn = Activity(), Turn(ACTIVITY_NS)
         self._memory = Memory()
         self._xid = xid
@@ -165,7 +166,7 @@ class Card:
                 self._activity = device.read_activity()
         is_turn = self._gauges_turn.comes(now_ns)
         if is_turn:
-            self._gauges = device.read_gauges()
+            self._gauges, self._counters_ns = device.read_gauges(), now_ns
         if is_instance:
             return
         if is_turn:
@@ -205,4 +206,5 @@ class Card:
             self._eta,
             self._approach.stands,
             self._users,
+            self._counters_ns,
         )

@@ -91,6 +91,7 @@ class Reading(NamedTuple):
     eta: Eta | None
     is_low: bool
     users: Users
+    counters_boottime_ns: int | None
 
     def row(self) -> Row:
         """The row of ``gpus``."""
@@ -120,4 +121,5 @@ class Reading(NamedTuple):
             None if velocity is None else round(velocity.value),
             *((None, None, None) if found is None else (found.seconds, found.low, found.high)),
             None if self.divided or memory.used is None else self.is_low,
+            self.counters_boottime_ns,
         )
