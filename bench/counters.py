@@ -128,7 +128,8 @@ def per_group(layout: Layout, descriptors: Descriptors) -> None:
         opened = time.thread_time_ns() - began
         counts = [Counts(layout) for _ in pids]
         bare = [group for pid in pids for group in groups_on(pid, layout.countable)]
-        read, added = [], []
+        read: list[float] = []
+        added: list[float] = []
         for number in range(20):
             time.sleep(0.3)
             began = time.thread_time_ns()

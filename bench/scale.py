@@ -18,10 +18,9 @@ from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "protocol"), str(ROOT / "bench")]
+sys.path[:0] = [str(ROOT), str(ROOT / "protocol")]
 
-from monitors import Monitor, drain, ours, slab_bytes, start_load, usage  # noqa: E402
-
+from bench.monitors import Monitor, drain, ours, slab_bytes, start_load, usage  # noqa: E402
 from ztop_client import DaemonUnreachable, Session, connect  # noqa: E402
 from ztop_client.costs import sources  # noqa: E402
 from ztop_protocol.connection import RemoteError  # noqa: E402

@@ -31,6 +31,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "protocol")]
 
 from bench.machine import SECOND, Machine  # noqa: E402
 from ztop_protocol.garbage import collect_seldom  # noqa: E402
+from ztop_protocol.recording import write_segment  # noqa: E402
 from ztop_protocol.recording_reader import StoredSegment  # noqa: E402
 from ztop_protocol.segment import EncodedFrame, SealedSegment, Segment, Stamp  # noqa: E402
 from ztop_protocol.timeline import Timeline  # noqa: E402
@@ -42,13 +43,13 @@ from ztopd.history.keeper import Keeper, StoreSettings  # noqa: E402
 from ztopd.history.retention import Limits  # noqa: E402
 from ztopd.history.state import StoreState  # noqa: E402
 from ztopd.history.store import Store  # noqa: E402
-from ztopd.history.store_file import open_to_write, write_segment  # noqa: E402
+from ztopd.history.store_file import open_to_write  # noqa: E402
 from ztopd.sampler.collectors import make_collectors  # noqa: E402
 from ztopd.sampler.pipe import FeedPipe  # noqa: E402
 from ztopd.sampler.reader import Reader  # noqa: E402
 from ztopd.sampler.run import raise_descriptor_limit  # noqa: E402
 from ztopd.sampler.tick import Sampler  # noqa: E402
-from ztopd.server.access import Peer, View  # noqa: E402
+from ztopd.server.access import Peer, View, standing_of  # noqa: E402
 from ztopd.server.client import Client  # noqa: E402
 from ztopd.server.hub import Hub, Settings  # noqa: E402
 from ztopd.server.latest import Latest  # noqa: E402
@@ -86,7 +87,8 @@ def resident_mebibytes() -> float:
 
 def client_of(hub: Hub) -> Client:
     """Root, who sees everything."""
-    return Client(hub, Peer(1, 0, 0, frozenset()), View(True, 0))
+    peer = Peer(1, 0, 0, frozenset())
+    return Client(hub, peer, standing_of(peer, None), View(True, 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def memory(frames: Sequence[Frame], per_segment: int = 4, per_answer: int = 2) -
         if not then:
             raise Refused(f"the oldest frame is of {frames[0].time_ns}", ErrorCode.NOT_FOUND)
         age_ns = arguments["time_ns"] - then[-1].time_ns
-        previous, frame = (*[None, *then][-2:],)
+        frame, previous = then[-1], then[-2] if len(then) > 1 else None
         head = {**frame_head(frame), "age_ns": age_ns, "gap": age_ns > 2.5e9}
         parts = {name: encode_section(name, section) for name, section in _wanted(frame, arguments).items()}
         whole = b"\xc0" if previous is None else packed_frame(replace(previous, sections=_wanted(previous, arguments)))
