@@ -8,20 +8,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import msgpack
-
 from tests.end_to_end.real_daemon import Daemon, frame_where, until
 from tests.end_to_end.test_kills import boottime_ns, next_frame
 from ztop_client import DaemonUnreachable
 from ztop_client.daemon import SocketDaemon
 from ztop_client.sources.live import LiveSource
+from ztop_protocol.connection import pack_request
 from ztop_protocol.frame import Frame
 from ztop_protocol.schema import SOURCES
 
 LIMITED = "import os, resource, sys\nwhat, many = int(sys.argv[1]), int(sys.argv[2])\n"
 LIMITED += "resource.setrlimit(what, (many, many))\nos.execv(sys.argv[3], sys.argv[3:])"
 
-SNAPSHOTS = b"".join(msgpack.packb([0, request, "snapshot", []]) for request in range(200))
+SNAPSHOTS = b"".join(pack_request(id, "snapshot") for id in range(200))
 """Questions whose answers nobody reads."""
 
 
@@ -104,9 +103,11 @@ def test_no_memory_for_the_server(folder: Path) -> None:
             # what it has suffices for a while where nobody wants more of it
             if (now := daemon.server()) == server:
                 greedy = stack.enter_context(socket.socket(socket.AF_UNIX))
+                # a server that hangs lets nobody in
+                greedy.setblocking(False)
                 with contextlib.suppress(OSError):
                     greedy.connect(str(daemon.path))
-                    greedy.send(SNAPSHOTS, socket.MSG_DONTWAIT)
+                    greedy.send(SNAPSHOTS)
             return now not in (None, server)
 
         until(is_another_there_for_who_wants_much, "another server")

@@ -1,6 +1,5 @@
 """kill -9 of who stores, at random moments: nothing that is older than 2 s is lost."""
 
-import os
 import random
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.busy_loops import busy_loops
 from tests.patience import KILLS
 from tests.ztopd.history.storing import stored
 
@@ -41,15 +41,9 @@ class TestKilled:
     @pytest.mark.slow
     @pytest.mark.timeout(4 * KILLS + 300)
     def test_many_times(self, directory: Path) -> None:
-        """With as many busy loops beside it as there are CPUs."""
-        code = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
-        load = [subprocess.Popen([sys.executable, "-I", "-c", code]) for _ in range(os.cpu_count() or 1)]
-        try:
+        """With busy loops beside it."""
+        with busy_loops():
             lost_s = list(killed(directory, KILLS, 0.5))
-        finally:
-            for each in load:
-                each.kill()
-                each.wait()
         assert len(lost_s) == KILLS
         print(f"\n{KILLS} kills, nothing older than {max(lost_s):.2f} s was lost")
         assert max(lost_s) < 2
